@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+# Mayfly's build: everything lands in build/. `make help` lists the targets.
+#
+# Sources are found by wildcards and compiled once per variant:
+#   musl  the monitor, static     host  the library and its tests (glibc)
+#   asan  address and undefined-behaviour sanitizers, for every host-side test
+#   cov, fuzz, svm, lint          as the names say
+# Object files depend on this file, on build/flags (the flags as they were) and
+# on the headers that they include. V=1 shows the commands.
+
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 600
+SOAK_BOOTS ?= 100000
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+.DEFAULT_GOAL := all
+Q := $(if $(V),,@)
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s %s\n' '$1' '$2')
+
+# ---- Flags --------------------------------------------------------------
+
+CC := gcc
+CLANG := clang
+MUSL_CC := musl-gcc
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -Wundef -Wwrite-strings \
+	-Werror=implicit-function-declaration -Werror=implicit-int \
+	-Werror=incompatible-pointer-types -Werror=int-conversion \
+	-Werror=return-type -Werror=format
+CFLAGS := -std=gnu11 -g -fno-common -fno-strict-aliasing $(WARN) \
+	-fstack-protector-strong -ffile-prefix-map=$(CURDIR)=. \
+	-D_GNU_SOURCE -I. -Iguest_rt/include -Ibuild/gen
+SECTIONS := -ffunction-sections -fdata-sections
+# musl has no Linux headers of its own: the system's come last.
+MUSL := -O2 $(SECTIONS) -fno-pie -fno-asynchronous-unwind-tables \
+	-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu
+MUSL_LD := -static -no-pie -Wl,--gc-sections -Wl,-z,noexecstack \
+	-Wl,--build-id=none
+ASAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+COV := -O0 --coverage
+FUZZ := $(ASAN) -fsanitize=fuzzer-no-link
+
+# Changed flags rebuild what was built with the old ones.
+FLAGS := $(CC) $(CLANG) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
+ifneq ($(FLAGS),$(file <build/flags))
+$(shell mkdir -p build)
+$(file >build/flags,$(FLAGS))
+endif
+
+# ---- Sources ------------------------------------------------------------
+
+CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c)
+LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
+	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
+GUEST := $(wildcard guest_rt/*.[chS] guest_rt/mayfly.specs guest_rt/include/mayfly/*.h)
+IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
+	$(wildcard images/*/main.c))
+SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
+	$(wildcard $(addprefix tests/,$(addsuffix /*.c,unit ring kvm cli)))))))
+FUZZERS := $(patsubst tests/fuzz/%.c,build/tests/%, \
+	$(wildcard tests/fuzz/fuzz_*.c))
+GENERATED := $(if $(wildcard vmm/seccomp_gen.c),build/gen/seccomp_filter.h) \
+	build/gen/syscall_names.h
+HOST_TESTS := $(filter unit ring,$(SUITES))
+KVM_TESTS := $(filter kvm cli,$(SUITES))
+
+# objects VARIANT,SOURCES
+objects = $(patsubst %.c,build/obj/$1/%.o,$2)
+
+# TEMPORARY: tolerates parts that are not written yet.
+OUTPUTS := $(if $(wildcard vmm/main.c),build/mayfly) build/libmayfly.a \
+	$(if $(wildcard guest_rt/mayfly-cc),build/mayfly-cc build/sysroot/.runtime $(IMAGES))
+
+.PHONY: all
+all: $(OUTPUTS) ## Build the monitor, the library, the compiler and the images
+
+# ---- Compiling ----------------------------------------------------------
+
+# variant NAME,COMPILER AND FLAGS
+define variant
+build/obj/$1/%.o: %.c Makefile build/flags | $$(GENERATED)
+	$$(call say,CC,$$@)
+	@mkdir -p $$(@D)
+	$$Q$2 $(CFLAGS) -MMD -MP -c -o $$@ $$<
+endef
+$(eval $(call variant,musl,$(MUSL_CC) $(MUSL)))
+$(eval $(call variant,svm,$(CC) -O2 -DMAYFLY_TEST_TR_TYPE=9))
+$(eval $(call variant,svm/musl,$(MUSL_CC) $(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
+$(eval $(call variant,host,$(CC) -O2 $(SECTIONS)))
+$(eval $(call variant,asan,$(CC) $(ASAN)))
+$(eval $(call variant,cov,$(CC) $(COV)))
+$(eval $(call variant,fuzz,$(CLANG) $(FUZZ)))
+$(eval $(call variant,lint/gcc,$(CC) -O2 -Werror))
+$(eval $(call variant,lint/musl,$(MUSL_CC) $(MUSL) -Werror))
+$(eval $(call variant,lint/clang,$(CLANG) -O2 -Werror))
+
+-include $(shell find build/obj -name '*.d' 2>/dev/null)
+
+# ---- Generated headers --------------------------------------------------
+
+build/gen/seccomp_gen: vmm/seccomp_gen.c Makefile build/flags
+	$(call say,HOSTCC,$@)
+	@mkdir -p $(@D) build/obj
+	$Q$(CC) -O1 $(CFLAGS) -MMD -MP -MF build/obj/seccomp_gen.d -o $@ $< -lseccomp
+
+build/gen/seccomp_filter.h: build/gen/seccomp_gen
+	$(call say,GEN,$@)
+	$Q$< >$@
+
+build/gen/syscall_names.h: Makefile
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$Qecho '#include <asm/unistd_64.h>' | $(CC) -E -dM - | sed -n \
+		's/^#define __NR_\([a-z0-9_]*\) \([0-9]*\)$$/[\2] = "\1",/p' | \
+		sort -t '[' -k 2n >$@
+
+# ---- The monitor and the library ----------------------------------------
+
+build/mayfly: $(call objects,musl,$(CLI) $(LIB))
+	$(call say,LD,$@)
+	$Q$(MUSL_CC) $(MUSL_LD) -o $@ $^
+
+build/svm/mayfly: $(call objects,svm/musl,$(CLI) $(LIB))
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$Q$(MUSL_CC) $(MUSL_LD) -o $@ $^
+
+build/libmayfly.a: $(call objects,host,$(LIB))
+	$(call say,AR,$@)
+	$Qrm -f $@ && $(AR) rcsD $@ $^
+
+# ---- The guest side: musl, runtime, compiler wrapper, images ------------
+
+build/src/musl: .ci/debian-source
+	$(call say,SOURCE,musl)
+	$Q$< musl 1.2.3-1 $@ && touch $@
+
+build/sysroot/.musl: $(shell find guest_rt/musl -type f) \
+		guest_rt/syscalls.h | build/src/musl
+	$(call say,MUSL,$(@D))
+	$Qguest_rt/musl/build build/src/musl build/musl $(@D) && touch $@
+
+build/sysroot/.runtime: build/sysroot/.musl $(GUEST) guest_rt/build-rt
+	$(call say,RUNTIME,$(@D))
+	$Qguest_rt/build-rt build/obj/guest $(@D) && touch $@
+
+build/mayfly-cc: guest_rt/mayfly-cc
+	$(call say,COPY,$@)
+	$Qinstall -m 755 $< $@
+
+.SECONDEXPANSION:
+build/images/%.elf: $$(wildcard images/$$*/*.[chS]) build/mayfly-cc \
+		build/sysroot/.runtime Makefile build/flags
+	$(call say,GUEST,$@)
+	@mkdir -p $(@D)
+	$Qbuild/mayfly-cc -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c %.S,$^)
+
+# ---- Test programs ------------------------------------------------------
+
+# suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
+define suite
+build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $(LIB))
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$Q$(CC) $3 -o $$@ $$^ -lcriterion -lpthread
+endef
+$(foreach s,$(SUITES),$(eval $(call suite,$s,host,)))
+$(foreach s,$(SUITES),$(eval $(call suite,$s,asan,$(ASAN))))
+$(foreach s,$(SUITES),$(eval $(call suite,$s,cov,$(COV))))
+$(foreach s,$(SUITES),$(eval $(call suite,$s,svm,)))
+
+build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o $(call objects,fuzz,$(LIB))
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$Q$(CLANG) $(ASAN) -fsanitize=fuzzer -o $@ $^
+
+.PHONY: test-programs asan
+test-programs: all $(SUITES:%=build/tests/host/%) asan $(FUZZERS)
+asan: $(HOST_TESTS:%=build/tests/asan/%) ## Build the host-side tests with ASan and UBSan
+
+# ---- What a person types ------------------------------------------------
+
+.PHONY: setup run test test-svm fuzz bench soak coverage lint fmt install clean help
+
+# Builds with all processors, unless make was told how many to use.
+BUILD = @$(MAKE) --no-print-directory \
+	$(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+setup: ## Install the Debian packages that building and testing need
+	@.ci/setup build test
+
+run: ## Boot hello and print what it cost; sets the machine up first
+	@.ci/setup build
+	$(BUILD) all
+	build/mayfly run --summary build/images/hello.elf
+
+test: ## Build and run all tests that need no other machine
+	@.ci/setup build test
+	$(BUILD) test-programs
+	@tests/run
+
+test-svm: ## Run the KVM tests on kvm_amd, in a machine that QEMU emulates
+	@.ci/setup build test svm
+	$(BUILD) all build/svm/mayfly $(KVM_TESTS:%=build/tests/svm/%)
+	@tests/run svm
+
+fuzz: ## Fuzz for FUZZ_SECONDS (600)
+	@.ci/setup build test
+	$(BUILD) $(FUZZERS)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+bench: ## Measure; writes build/bench/
+	@.ci/setup build bench
+	$(BUILD) all
+	@tests/bench/run
+
+soak: ## Boot SOAK_BOOTS (100000) guests in a row, look for failures and leaks
+	@.ci/setup build
+	$(BUILD) all
+	@tests/soak $(SOAK_BOOTS)
+
+coverage: ## Report what the tests cover of the host code, in build/coverage/
+	@.ci/setup build test coverage
+	$(BUILD) all $(SUITES:%=build/tests/cov/%)
+	@find build/obj/cov -name '*.gcda' -delete
+	@for t in $(SUITES:%=build/tests/cov/%); do \
+		$$t --color=never </dev/null || exit; done
+	@mkdir -p build/coverage
+	@gcovr -r . --object-directory build/obj/cov -f vmm/ -f virtio/ \
+		--html-details build/coverage/index.html --print-summary
+
+lint: ## Check formatting, layers, warnings of two compilers, cppcheck, scripts
+	@.ci/setup build test lint
+	$(BUILD) -k lint-code lint-rules
+
+C_FILES := $(shell find vmm virtio guest_rt images tests -name overlay -prune \
+	-o -name '*.[ch]' -print)
+SCRIPTS := $(shell grep -rlE '^#!.*(bash|sh)$$' .ci guest_rt tests)
+HOST_C := $(LIB) $(CLI) vmm/seccomp_gen.c $(wildcard tests/*/*.c)
+
+.PHONY: lint-code lint-rules
+lint-code: $(call objects,lint/gcc,$(HOST_C)) \
+	$(call objects,lint/musl,$(LIB) $(CLI)) \
+	$(call objects,lint/clang,$(HOST_C)) \
+	$(patsubst %,build/obj/lint/headers/%,$(wildcard vmm/*.h vmm/base/*.h \
+		virtio/*.h guest_rt/include/*/*.h))
+
+lint-rules:
+	clang-format --dry-run -Werror $(C_FILES)
+	tests/lint/layers
+	tests/lint/style Makefile $(C_FILES) $(wildcard guest_rt/*.S) $(SCRIPTS)
+	shellcheck $(SCRIPTS)
+	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -j 2 \
+		--enable=warning,performance,portability \
+		--suppress=missingIncludeSystem -I. -Iguest_rt/include \
+		vmm virtio
+
+# A header compiles alone.
+build/obj/lint/headers/%.h: %.h Makefile build/flags
+	$(call say,HEADER,$<)
+	@mkdir -p $(@D)
+	$Q$(CC) $(CFLAGS) -Werror -x c -fsyntax-only $< && touch $@
+
+fmt: ## Format the C files
+	clang-format -i $(C_FILES)
+
+install: all ## Install to PREFIX (/usr/local), below DESTDIR if that is set
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include/mayfly lib/mayfly)
+	install -s build/mayfly $(DESTDIR)$(PREFIX)/bin/mayfly
+	install build/mayfly-cc $(DESTDIR)$(PREFIX)/bin/mayfly-cc
+	install -m 644 build/libmayfly.a $(DESTDIR)$(PREFIX)/lib/libmayfly.a
+	install -m 644 vmm/mayfly.h $(DESTDIR)$(PREFIX)/include/mayfly.h
+	install -m 644 guest_rt/include/mayfly/*.h $(DESTDIR)$(PREFIX)/include/mayfly/
+	rm -rf $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
+	cp -R build/sysroot $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
+
+clean: ## Remove build/
+	rm -rf build
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.* ## /\1|/p' Makefile | \
+		while IFS='|' read -r t d; do printf '  %-10s %s\n' "$$t" "$$d"; done

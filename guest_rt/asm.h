@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The ABI's numbers as the assembler can read them; start.c checks them. */
+#ifndef MAYFLY_ASM_H
+#define MAYFLY_ASM_H
+
+#define ASM_HYPERCALL_PORT 0x6d
+#define ASM_HC_CRASH       3
+#define ASM_CRASH_FAULT    0
+#define ASM_CRASH_ABORT    1
+
+/* struct mf_crash */
+#define ASM_CRASH_BYTES  160
+#define ASM_CRASH_KIND   0x00
+#define ASM_CRASH_VECTOR 0x04
+#define ASM_CRASH_ERROR  0x08
+#define ASM_CRASH_REGS   0x10
+#define ASM_CRASH_RIP    0x90
+#define ASM_CRASH_RFLAGS 0x98
+
+/* struct mf_crash's regs, by enum mf_reg */
+#define ASM_CRASH_REG(number) (ASM_CRASH_REGS + 8 * (number))
+#define ASM_RAX               0
+#define ASM_RBX               1
+#define ASM_RCX               2
+#define ASM_RDX               3
+#define ASM_RSI               4
+#define ASM_RDI               5
+#define ASM_RBP               6
+#define ASM_RSP               7
+
+#define ASM_FAULT_VECTORS 32
+#define ASM_FAULT_STRIDE  16
+
+#endif

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* The contract between the Mayfly monitor and a guest, ABI version 1. */
+#ifndef MAYFLY_ABI_H
+#define MAYFLY_ABI_H
+
+/*
+ * Both sides include this header and nothing else of each other. It only ever
+ * grows: a field, once released, keeps its offset, size and meaning, and new
+ * ones take over reserved space (tests/abi checks this against the last tag).
+ * A change that cannot keep to that raises MF_ABI_MAJOR, and the monitor then
+ * refuses images of any other major version.
+ *
+ * Life of a guest: the monitor maps the image, fills the boot page and starts
+ * the vCPU at the image's ELF entry point, in ring 3, in 64-bit mode, with
+ *
+ *   rsp = mf_boot.stack_top (16-byte aligned, as at a call's target minus 8:
+ *         the entry point is not called, so there is no return address)
+ *   rdi = MF_BOOT_PAGE, all other general registers 0, rflags = 0x202
+ *   x87, MXCSR and vector registers as after a reset (FCW 0x37f, MXCSR 0x1f80)
+ *
+ * Everything the guest would otherwise probe for is in the boot page. All
+ * addresses are guest-physical and, because the guest's memory is mapped
+ * one to one, guest-virtual too. Little-endian, as x86 is.
+ *
+ * The guest is never trusted: the monitor writes the boot page and keeps its
+ * own copy of all that it needs again. What a guest changes here, it changes
+ * for itself only.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MF_ABI_MAJOR 1u
+#define MF_ABI_MINOR 0u
+
+/* ---- The memory map -------------------------------------------------- */
+
+/*
+ *  0x00000  not mapped: null pointers fault
+ *  0x01000  system pages: GDT, TSS and IDT (supervisor-only, read-only) and
+ *           page tables (not mapped at all)
+ *  0x10000  the boot page
+ *  0x11000  the device page: queue tables, rings and configuration
+ *  0x12000  fault stacks, one page each
+ *  0x15000  arguments and environment, as many bytes as they need
+ *  0x40000  the lowest address of an image's segments
+ *   ...     image, [page tables], a guard page, the stack, free memory
+ *  3 GiB    end of the first RAM region; nothing is mapped up to
+ *  4 GiB    the second RAM region
+ */
+#define MF_PAGE_BYTES        0x1000ull
+#define MF_BOOT_PAGE         0x10000ull
+#define MF_DEVICE_PAGE       0x11000ull
+#define MF_FAULT_STACKS      0x12000ull /* MF_FAULT_STACK_COUNT pages */
+#define MF_STRINGS           0x15000ull
+#define MF_STRINGS_BYTES_MAX 0x20000ull /* arguments and environment */
+#define MF_IMAGE_BASE        0x40000ull
+#define MF_RAM_LOW_END       0xc0000000ull  /* 3 GiB */
+#define MF_RAM_HIGH_BASE     0x100000000ull /* 4 GiB */
+#define MF_MEM_BYTES_MAX     (16ull << 30)
+
+#define MF_FAULT_STACK_COUNT 3u /* #DF, #PF, every other exception */
+
+/* ---- The image's note ------------------------------------------------ */
+
+/*
+ * An image says which ABI it was built for in one ELF note (PT_NOTE) with this
+ * name and type; its descriptor is a struct mf_note, possibly a longer one of
+ * a later minor version.
+ */
+#define MF_NOTE_NAME "Mayfly"
+#define MF_NOTE_TYPE 1u
+
+/*
+ * fault_entry is the address of MF_FAULT_VECTORS stubs of MF_FAULT_STRIDE bytes
+ * each, in an executable segment. Exception n enters stub n in ring 3, through
+ * a trap gate, on its fault stack, with the frame that the processor pushes
+ * (and its error code, where the exception has one). Only vectors whose bit is
+ * set in fault_vectors get a gate.
+ */
+#define MF_FAULT_VECTORS 32u
+#define MF_FAULT_STRIDE  16u
+
+struct mf_note {
+    uint16_t abi_major;     /* MF_ABI_MAJOR at build time */
+    uint16_t abi_minor;     /* MF_ABI_MINOR at build time */
+    uint32_t fault_vectors; /* bit n: the image handles exception n */
+    uint64_t fault_entry;   /* address of stub 0; ignored if no vector is set */
+    uint64_t stack_bytes;   /* stack wanted; 0 lets the monitor choose */
+    uint64_t flags;         /* none defined yet: must be 0 */
+};
+
+/* ---- Hypercalls ------------------------------------------------------ */
+
+/*
+ * `out %al, $MF_HYPERCALL_PORT` with the number in al and arguments in rdi and
+ * rsi. The result comes back in rax: 0 or more, or a negative errno. All other
+ * registers are preserved. No other port is open to the guest; a number that
+ * is not listed here ends the VM.
+ */
+#define MF_HYPERCALL_PORT 0x6d
+
+enum mf_hypercall {
+    /* rdi: status, of which the low 8 bits count. Does not return. */
+    MF_HC_EXIT = 0,
+    /*
+     * Blocks until the event word differs from rdi, or the clock reaches rsi
+     * (nanoseconds of mf_clock's monotonic time; MF_WAIT_FOREVER for none).
+     * All queues are served first. Returns the event word.
+     */
+    MF_HC_WAIT = 1,
+    /* rdi: bit n asks the monitor to serve the device with doorbell n. */
+    MF_HC_KICK = 2,
+    /* rdi: address of a struct mf_crash. Does not return. */
+    MF_HC_CRASH = 3,
+};
+
+#define MF_WAIT_FOREVER UINT64_MAX
+
+enum mf_crash_kind {
+    MF_CRASH_FAULT = 0, /* a processor exception; vector and error are valid */
+    MF_CRASH_ABORT = 1, /* the program ended itself; vector is the signal */
+};
+
+/* What a guest that cannot go on hands over. */
+struct mf_crash {
+    uint32_t kind;   /* enum mf_crash_kind */
+    uint32_t vector; /* exception vector, or signal number of an abort */
+    uint64_t error;  /* the exception's error code, or 0 */
+    /* rax rbx rcx rdx rsi rdi rbp rsp r8..r15, as enum mf_reg has them */
+    uint64_t regs[16];
+    uint64_t rip; /* of the faulting instruction, or of the call to abort */
+    uint64_t rflags;
+};
+
+enum mf_reg {
+    MF_RAX,
+    MF_RBX,
+    MF_RCX,
+    MF_RDX,
+    MF_RSI,
+    MF_RDI,
+    MF_RBP,
+    MF_RSP,
+    MF_R8,
+    MF_R9,
+    MF_R10,
+    MF_R11,
+    MF_R12,
+    MF_R13,
+    MF_R14,
+    MF_R15,
+    MF_REG_COUNT,
+};
+
+/* ---- The boot page --------------------------------------------------- */
+
+#define MF_BOOT_MAGIC 0x312d594c4659414dull /* the bytes "MAYFLY-1" */
+
+/* [base, base + bytes) of guest-physical memory. */
+struct mf_range {
+    uint64_t base;
+    uint64_t bytes;
+};
+
+/*
+ * Time without an exit. The monitor makes seq odd, writes, and makes it even
+ * again; a reader repeats while seq is odd or has changed.
+ *
+ *   delta   = rdtsc - tsc_base
+ *   elapsed = (delta * mult) >> 32      (128-bit product), in nanoseconds
+ *   monotonic = monotonic_ns + elapsed; realtime = realtime_ns + elapsed
+ *
+ * Monotonic time starts near 0 when the VM is created and never goes back.
+ */
+struct mf_clock {
+    uint32_t seq;
+    uint32_t tsc_khz;      /* the TSC's rate */
+    uint64_t tsc_base;     /* the guest's TSC at the last update */
+    uint64_t mult;         /* nanoseconds per tick, times 2^32 */
+    uint64_t monotonic_ns; /* at tsc_base */
+    uint64_t realtime_ns;  /* at tsc_base, since 1970 */
+};
+
+#define MF_DEVICES_MAX 16u
+
+/* One split virtqueue (virtio 1.2, 2.7), laid out and enabled by the monitor.
+ */
+struct mf_queue {
+    uint64_t desc;  /* descriptor table */
+    uint64_t avail; /* driver area */
+    uint64_t used;  /* device area */
+    uint32_t size;  /* entries, a power of two */
+    uint32_t reserved;
+};
+
+/*
+ * One virtio device under the native transport: reset, feature negotiation and
+ * queue set-up have happened, status is DRIVER_OK.
+ */
+struct mf_device {
+    uint32_t type;     /* virtio device id (virtio 1.2, 5) */
+    uint32_t flags;    /* MF_DEVICE_*, by type */
+    uint64_t features; /* negotiated feature bits */
+    uint32_t doorbell; /* bit number for MF_HC_KICK */
+    uint32_t event;    /* bit number in the event word */
+    uint32_t queue_count;
+    uint32_t config_bytes;
+    uint64_t queues; /* address of queue_count struct mf_queue */
+    uint64_t config; /* address of the device's configuration space */
+    uint64_t reserved[2];
+};
+
+/*
+ * Consoles: the first one in the table carries standard input and output, the
+ * second one (transmit only) standard error.
+ */
+#define MF_DEVICE_IN_TTY     (1u << 0) /* input comes from a terminal */
+#define MF_DEVICE_OUT_TTY    (1u << 1) /* output goes to a terminal */
+#define MF_DEVICE_IN_CLOSED  (1u << 2) /* nothing there: reads are EBADF */
+#define MF_DEVICE_OUT_CLOSED (1u << 3) /* nothing there: writes are EBADF */
+
+/*
+ * A receive buffer that the device returns with a length of 0 means end of
+ * file; the standard leaves a console without ports no other word for it.
+ */
+
+/* Points in time that the guest notes as it passes them, as TSC values. */
+enum mf_stamp {
+    MF_STAMP_START = 0, /* first instruction of the runtime */
+    MF_STAMP_MAIN = 1,  /* main() is about to be called */
+    MF_STAMP_COUNT = 4,
+};
+
+/* System calls without an implementation, counted by the runtime. */
+#define MF_MISSING_MAX 16u
+
+struct mf_missing {
+    uint32_t number; /* Linux x86-64 system-call number */
+    uint32_t count;  /* calls; 0 marks a free entry */
+};
+
+struct mf_boot {
+    uint64_t magic;     /* MF_BOOT_MAGIC */
+    uint16_t abi_major; /* the monitor's MF_ABI_MAJOR */
+    uint16_t abi_minor; /* the monitor's MF_ABI_MINOR: fields there are */
+    uint32_t bytes;     /* size of this structure as the monitor knows it */
+
+    uint64_t mem_bytes;      /* all RAM */
+    struct mf_range free[2]; /* RAM for the guest to use as it likes, zeroed;
+                                the second one is empty below 3 GiB */
+    uint64_t stack_low;      /* lowest byte of the stack; a guard lies below */
+    uint64_t stack_top;      /* first byte past the stack */
+    struct mf_range image;   /* from the first segment to the last one's end */
+    uint64_t phdr;           /* address of the ELF program headers, or 0 */
+    uint32_t phnum;          /* their number */
+
+    uint32_t argc;
+    uint32_t envc;
+    uint32_t strings_bytes; /* argc + envc NUL-terminated strings ... */
+    uint64_t strings;       /* ... one after the other, from here */
+
+    struct mf_clock clock;
+    uint64_t xcr0;       /* vector state the guest may use (XCR0), or 0 */
+    uint32_t hwcap;      /* CPUID 1, edx */
+    uint32_t hwcap2;     /* bit 1: FSGSBASE, as Linux's AT_HWCAP2 */
+    uint8_t seed[32];    /* random; the guest wipes it when it has used it */
+    uint64_t generation; /* changes when the VM becomes a copy of another */
+    uint64_t stamps[MF_STAMP_COUNT];
+    uint64_t reserved0[17];
+
+    /*
+     * The event word: the monitor sets bits, atomically; the guest clears
+     * them, atomically, before it looks at what they announce. On a cache
+     * line of its own.
+     */
+    uint64_t events;
+    uint64_t reserved1[7];
+
+    struct mf_missing missing[MF_MISSING_MAX];
+
+    uint32_t device_count;
+    uint32_t device_bytes; /* size of one entry */
+    uint64_t reserved2[7];
+    struct mf_device devices[MF_DEVICES_MAX];
+};
+
+/* ---- What every release keeps ---------------------------------------- */
+
+#define MF_ABI_SIZE(type, bytes) \
+    _Static_assert(sizeof(struct type) == (bytes), "ABI: size of " #type)
+#define MF_ABI_AT(type, field, offset)                       \
+    _Static_assert(offsetof(struct type, field) == (offset), \
+                   "ABI: offset of " #type "." #field)
+
+MF_ABI_SIZE(mf_note, 32);
+MF_ABI_AT(mf_note, abi_major, 0x000);
+MF_ABI_AT(mf_note, abi_minor, 0x002);
+MF_ABI_AT(mf_note, fault_vectors, 0x004);
+MF_ABI_AT(mf_note, fault_entry, 0x008);
+MF_ABI_AT(mf_note, stack_bytes, 0x010);
+MF_ABI_AT(mf_note, flags, 0x018);
+
+MF_ABI_SIZE(mf_crash, 160);
+MF_ABI_AT(mf_crash, kind, 0x000);
+MF_ABI_AT(mf_crash, vector, 0x004);
+MF_ABI_AT(mf_crash, error, 0x008);
+MF_ABI_AT(mf_crash, regs, 0x010);
+MF_ABI_AT(mf_crash, rip, 0x090);
+MF_ABI_AT(mf_crash, rflags, 0x098);
+
+MF_ABI_SIZE(mf_range, 16);
+MF_ABI_AT(mf_range, base, 0x000);
+MF_ABI_AT(mf_range, bytes, 0x008);
+
+MF_ABI_SIZE(mf_clock, 40);
+MF_ABI_AT(mf_clock, seq, 0x000);
+MF_ABI_AT(mf_clock, tsc_khz, 0x004);
+MF_ABI_AT(mf_clock, tsc_base, 0x008);
+MF_ABI_AT(mf_clock, mult, 0x010);
+MF_ABI_AT(mf_clock, monotonic_ns, 0x018);
+MF_ABI_AT(mf_clock, realtime_ns, 0x020);
+
+MF_ABI_SIZE(mf_queue, 32);
+MF_ABI_AT(mf_queue, desc, 0x000);
+MF_ABI_AT(mf_queue, avail, 0x008);
+MF_ABI_AT(mf_queue, used, 0x010);
+MF_ABI_AT(mf_queue, size, 0x018);
+
+MF_ABI_SIZE(mf_device, 64);
+MF_ABI_AT(mf_device, type, 0x000);
+MF_ABI_AT(mf_device, flags, 0x004);
+MF_ABI_AT(mf_device, features, 0x008);
+MF_ABI_AT(mf_device, doorbell, 0x010);
+MF_ABI_AT(mf_device, event, 0x014);
+MF_ABI_AT(mf_device, queue_count, 0x018);
+MF_ABI_AT(mf_device, config_bytes, 0x01c);
+MF_ABI_AT(mf_device, queues, 0x020);
+MF_ABI_AT(mf_device, config, 0x028);
+
+MF_ABI_SIZE(mf_missing, 8);
+MF_ABI_AT(mf_missing, number, 0x000);
+MF_ABI_AT(mf_missing, count, 0x004);
+
+MF_ABI_SIZE(mf_boot, 1664);
+MF_ABI_AT(mf_boot, magic, 0x000);
+MF_ABI_AT(mf_boot, abi_major, 0x008);
+MF_ABI_AT(mf_boot, abi_minor, 0x00a);
+MF_ABI_AT(mf_boot, bytes, 0x00c);
+MF_ABI_AT(mf_boot, mem_bytes, 0x010);
+MF_ABI_AT(mf_boot, free, 0x018);
+MF_ABI_AT(mf_boot, stack_low, 0x038);
+MF_ABI_AT(mf_boot, stack_top, 0x040);
+MF_ABI_AT(mf_boot, image, 0x048);
+MF_ABI_AT(mf_boot, phdr, 0x058);
+MF_ABI_AT(mf_boot, phnum, 0x060);
+MF_ABI_AT(mf_boot, argc, 0x064);
+MF_ABI_AT(mf_boot, envc, 0x068);
+MF_ABI_AT(mf_boot, strings_bytes, 0x06c);
+MF_ABI_AT(mf_boot, strings, 0x070);
+MF_ABI_AT(mf_boot, clock, 0x078);
+MF_ABI_AT(mf_boot, xcr0, 0x0a0);
+MF_ABI_AT(mf_boot, hwcap, 0x0a8);
+MF_ABI_AT(mf_boot, hwcap2, 0x0ac);
+MF_ABI_AT(mf_boot, seed, 0x0b0);
+MF_ABI_AT(mf_boot, generation, 0x0d0);
+MF_ABI_AT(mf_boot, stamps, 0x0d8);
+MF_ABI_AT(mf_boot, reserved0, 0x0f8);
+MF_ABI_AT(mf_boot, events, 0x180);
+MF_ABI_AT(mf_boot, missing, 0x1c0);
+MF_ABI_AT(mf_boot, device_count, 0x240);
+MF_ABI_AT(mf_boot, device_bytes, 0x244);
+MF_ABI_AT(mf_boot, devices, 0x280);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The note by which an image says which ABI it needs. */
+#ifndef MAYFLY_NOTE_H
+#define MAYFLY_NOTE_H
+
+/*
+ * The runtime brings a note along. A program that wants something else (a
+ * larger stack, its own fault handlers) defines one itself, once, at file
+ * scope; the runtime's is then not linked:
+ *
+ *   #include <mayfly/note.h>
+ *   MF_NOTE(MF_NOTE_VECTORS, mf_fault_stubs, 8 << 20);
+ */
+
+#include <stdint.h>
+#include <mayfly/abi.h>
+
+/* The runtime's handlers: stub n reports exception n and ends the VM. */
+extern const char mf_fault_stubs[];
+
+/*
+ * The exceptions that code in ring 3 can cause: #DE #DB #BP #OF #BR #UD #NM
+ * #DF #TS #NP #SS #GP #PF #MF #AC #XM #CP.
+ */
+#define MF_NOTE_VECTORS 0x002b7dfbu
+
+struct mf_note_elf {
+    uint32_t name_bytes;
+    uint32_t note_bytes;
+    uint32_t type;
+    char name[8];
+    struct mf_note note;
+} __attribute__((packed, aligned(4)));
+
+/*
+ * Defines the image's note: bit n of vectors asks for a gate for exception n,
+ * to stub n of the table at stubs; stack_bytes may be 0.
+ */
+#define MF_NOTE(vectors, stubs, stack)                                 \
+    __attribute__((section(".note.mayfly"), aligned(4), used, retain)) \
+    const struct mf_note_elf __mayfly_note = {                         \
+        .name_bytes = sizeof(MF_NOTE_NAME),                            \
+        .note_bytes = sizeof(struct mf_note),                          \
+        .type = MF_NOTE_TYPE,                                          \
+        .name = MF_NOTE_NAME,                                          \
+        .note = {.abi_major = MF_ABI_MAJOR,                            \
+                 .abi_minor = MF_ABI_MINOR,                            \
+                 .fault_vectors = (vectors),                           \
+                 .fault_entry = (uint64_t)(stubs),                     \
+                 .stack_bytes = (stack)},                              \
+    }
+
+#endif

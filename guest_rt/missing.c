@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* System calls without an implementation. */
+#include <errno.h>
+
+#include "guest_rt/hypercall.h"
+#include "guest_rt/syscalls.h"
+
+long __mayfly_sys_missing(long number)
+{
+    struct mf_missing *missing = mf_boot_page()->missing;
+
+    for (unsigned i = 0; i < MF_MISSING_MAX; i++) {
+        if (missing[i].count && missing[i].number != (uint32_t)number)
+            continue;
+        missing[i].number = (uint32_t)number;
+        if (missing[i].count != UINT32_MAX)
+            missing[i].count++;
+        break;
+    }
+    return -ENOSYS;
+}

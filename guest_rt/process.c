@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* The one process with its one thread: who it is, limits, waiting, the end. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <linux/futex.h>
+
+#include "guest_rt/hypercall.h"
+#include "guest_rt/runtime.h"
+#include "guest_rt/syscalls.h"
+
+/* arch_prctl(2)'s codes; musl has no header for them. */
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
+#define ARCH_GET_FS 0x1003
+#define ARCH_GET_GS 0x1004
+
+long __mayfly_sys_exit_group(long status)
+{
+    mf_exit((int)status);
+}
+
+long __mayfly_sys_exit(long status)
+{
+    mf_exit((int)status);
+}
+
+long __mayfly_sys_getpid(void)
+{
+    return MF_PID;
+}
+
+long __mayfly_sys_gettid(void)
+{
+    return MF_PID;
+}
+
+long __mayfly_sys_getppid(void)
+{
+    return 0;
+}
+
+long __mayfly_sys_getuid(void)
+{
+    return 0;
+}
+
+long __mayfly_sys_geteuid(void)
+{
+    return 0;
+}
+
+long __mayfly_sys_getgid(void)
+{
+    return 0;
+}
+
+long __mayfly_sys_getegid(void)
+{
+    return 0;
+}
+
+long __mayfly_sys_sched_yield(void)
+{
+    return 0;
+}
+
+long __mayfly_sys_set_tid_address(long address)
+{
+    (void)address;
+    return MF_PID;
+}
+
+long __mayfly_sys_clone(long flags, long stack, long parent_tid, long child_tid,
+                        long tls)
+{
+    (void)flags;
+    (void)stack;
+    (void)parent_tid;
+    (void)child_tid;
+    (void)tls;
+    return -EAGAIN;
+}
+
+long __mayfly_sys_arch_prctl(long code, long argument)
+{
+    switch (code) {
+    case ARCH_SET_FS:
+        __asm__ volatile("wrfsbase %0" : : "r"(argument) : "memory");
+        return 0;
+    case ARCH_SET_GS:
+        __asm__ volatile("wrgsbase %0" : : "r"(argument) : "memory");
+        return 0;
+    case ARCH_GET_FS:
+        __asm__ volatile("rdfsbase %0" : "=r"(*(long *)argument));
+        return 0;
+    case ARCH_GET_GS:
+        __asm__ volatile("rdgsbase %0" : "=r"(*(long *)argument));
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+long __mayfly_sys_uname(long result)
+{
+    *(struct utsname *)result = (struct utsname){
+        .sysname = "Linux", /* the system calls are Linux's */
+        .nodename = "mayfly",
+        .release = "6.1.0-mayfly",
+        .version = "Mayfly ABI 1",
+        .machine = "x86_64",
+    };
+    return 0;
+}
+
+long __mayfly_sys_sysinfo(long result)
+{
+    *(struct sysinfo *)result = (struct sysinfo){
+        .uptime = mf_clock_monotonic() / 1000000000,
+        .totalram = mf_boot_page()->mem_bytes,
+        .freeram = mf_memory_free_bytes(),
+        .procs = 1,
+        .mem_unit = 1,
+    };
+    return 0;
+}
+
+long __mayfly_sys_getcwd(long buffer, long bytes)
+{
+    if (bytes < 2)
+        return -ERANGE;
+    strcpy((char *)buffer, "/");
+    return 2;
+}
+
+static struct rlimit limit_of(long resource)
+{
+    const struct mf_boot *boot = mf_boot_page();
+    rlim_t limit = RLIM_INFINITY;
+
+    switch (resource) {
+    case RLIMIT_STACK:
+        limit = boot->stack_top - boot->stack_low;
+        break;
+    case RLIMIT_AS:
+        limit = boot->mem_bytes;
+        break;
+    case RLIMIT_NOFILE:
+        limit = 3;
+        break;
+    case RLIMIT_NPROC:
+        limit = 1;
+        break;
+    case RLIMIT_CORE:
+        limit = 0;
+        break;
+    }
+    return (struct rlimit){.rlim_cur = limit, .rlim_max = limit};
+}
+
+long __mayfly_sys_getrlimit(long resource, long result)
+{
+    return __mayfly_sys_prlimit64(0, resource, 0, result);
+}
+
+long __mayfly_sys_prlimit64(long pid, long resource, long wanted, long result)
+{
+    if (pid != 0 && pid != MF_PID)
+        return -ESRCH;
+    if (resource < 0 || resource >= RLIM_NLIMITS)
+        return -EINVAL;
+    if (result)
+        *(struct rlimit *)result = limit_of(resource);
+    return wanted ? -EPERM : 0;
+}
+
+/* When a futex wait with this timeout ends; a relative one is monotonic. */
+static uint64_t futex_deadline(long operation, const struct timespec *timeout)
+{
+    uint64_t time;
+
+    if (!timeout)
+        return UINT64_MAX;
+    time = (uint64_t)timeout->tv_sec * 1000000000 + (uint64_t)timeout->tv_nsec;
+    if ((operation & FUTEX_CMD_MASK) == FUTEX_WAIT)
+        return mf_clock_monotonic() + time;
+    if (operation & FUTEX_CLOCK_REALTIME)
+        return time - mf_clock_realtime() + mf_clock_monotonic();
+    return time;
+}
+
+/*
+ * With one thread nobody wakes a waiter: a wait ends with its timeout, and
+ * without one it is a deadlock, which it is on Linux too.
+ */
+long __mayfly_sys_futex(long address, long operation, long value, long timeout,
+                        long address2, long value3)
+{
+    (void)address2;
+    (void)value3;
+    switch (operation & FUTEX_CMD_MASK) {
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+        return 0;
+    case FUTEX_WAIT:
+    case FUTEX_WAIT_BITSET:
+        if (__atomic_load_n((int *)address, __ATOMIC_ACQUIRE) != (int)value)
+            return -EAGAIN;
+        mf_sleep_until(
+            futex_deadline(operation, (const struct timespec *)timeout));
+        return -ETIMEDOUT;
+    default:
+        return -ENOSYS;
+    }
+}

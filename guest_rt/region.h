@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* One range of free memory, handed out in pages. */
+#ifndef MAYFLY_REGION_H
+#define MAYFLY_REGION_H
+
+/*
+ * From bottom to top, a region is
+ *
+ *   base .. brk        the program break's part: grows and shrinks at its end
+ *   brk .. floor       not handed out
+ *   floor .. end       mappings, and the holes that freed ones left
+ *
+ * A new mapping comes from the highest hole that is large enough, else from
+ * below floor. Holes form a list in order of address, kept in the holes
+ * themselves; two never touch, and none touches floor. Nothing limits their
+ * number, and memory that was never handed out is not touched.
+ *
+ * Memory is handed out zeroed. [clean_low, clean_high) has never been handed
+ * out and is zero already; all else is cleared again.
+ *
+ * All addresses and sizes are multiples of REGION_PAGE unless said otherwise.
+ * Not thread-safe: callers serialise.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REGION_PAGE 4096ul
+
+struct region_hole {
+    struct region_hole *next; /* the next higher one */
+    size_t bytes;
+};
+
+struct region {
+    uintptr_t base, end;
+    uintptr_t brk; /* the break, rounded up to a page */
+    uintptr_t floor;
+    uintptr_t clean_low, clean_high;
+    struct region_hole *holes;
+};
+
+/*
+ * Takes over [base, base + bytes), which must be zeroed memory; the region is
+ * as large as the whole pages in it.
+ */
+void region_init(struct region *region, uintptr_t base, size_t bytes);
+
+/* Whether [address, address + bytes) lies within the region, overflow-safe. */
+bool region_contains(const struct region *region, uintptr_t address,
+                     size_t bytes);
+
+/* Moves the break. Returns whether that was possible. */
+bool region_set_brk(struct region *region, uintptr_t brk);
+
+/* Hands out zeroed memory. Returns its address, or 0 if there is not enough. */
+uintptr_t region_map(struct region *region, size_t bytes);
+
+/*
+ * Hands out this very range, all or part of which may have been handed out
+ * before; it is cleared if clear is set. Returns whether that was possible: a
+ * range must not reach from below the break to above it.
+ */
+bool region_map_fixed(struct region *region, uintptr_t address, size_t bytes,
+                      bool clear);
+
+/*
+ * Hands out this very range if no part of it is in use. Returns whether it was
+ * not.
+ */
+bool region_map_free(struct region *region, uintptr_t address, size_t bytes);
+
+/*
+ * Takes a range back; parts that were not handed out do not matter. What is
+ * below the break stays.
+ */
+void region_unmap(struct region *region, uintptr_t address, size_t bytes);
+
+/* Bytes that are not handed out. */
+size_t region_free_bytes(const struct region *region);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the guest runtime know of each other. */
+#ifndef MAYFLY_RUNTIME_H
+#define MAYFLY_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The smallest of clone's and kill's process numbers: there is one process. */
+#define MF_PID 1
+
+/*
+ * The machine's code that C enters from (start.S), with the boot page and the
+ * TSC at the first instruction. Does not return.
+ */
+_Noreturn void mf_start(const void *boot, uint64_t tsc);
+
+/* Ends the VM with this exit status, of which the low 8 bits count. */
+_Noreturn void mf_exit(int status);
+
+/*
+ * Reports a crash of kind MF_CRASH_ABORT with the signal's number and the
+ * registers of the caller, and ends the VM (fault.S).
+ */
+_Noreturn void mf_abort(uint32_t signal);
+
+/* MF_FAULT_VECTORS entry stubs of MF_FAULT_STRIDE bytes each (fault.S). */
+extern const char mf_fault_stubs[];
+
+/* Nanoseconds of monotonic time, without an exit. */
+uint64_t mf_clock_monotonic(void);
+
+/* Nanoseconds since 1970, without an exit. */
+uint64_t mf_clock_realtime(void);
+
+/* Blocks until monotonic time has reached deadline_ns. */
+void mf_sleep_until(uint64_t deadline_ns);
+
+/* Fills the buffer with random bytes, any number of them. Never fails. */
+void mf_random_fill(void *buffer, size_t bytes);
+
+/*
+ * Bytes of memory that nothing has asked for yet or that were given back, for
+ * sysinfo.
+ */
+uint64_t mf_memory_free_bytes(void);
+
+/*
+ * Sends the calling program this signal, as kill to itself does. Returns 0,
+ * or -EINVAL for a number that is none; does not return when the signal's
+ * default action ends the program.
+ */
+long mf_signal_send(int number);
+
+#endif

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/* Returns from main at once. */
+
+int main(void)
+{
+    return 0;
+}

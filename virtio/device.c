@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* The virtio device state machine, below every device and transport. */
+#include "virtio/device.h"
+
+#include <errno.h>
+#include <string.h>
+
+void vdev_init(struct vdev *dev, const struct vdev_class *class,
+               uint64_t features, const void *config)
+{
+    bug_on(class->queue_count > VDEV_QUEUES_MAX);
+    dev->class = class;
+    dev->config = config;
+    dev->offered =
+        features | UINT64_C(1) << VIRTIO_F_VERSION_1 | VIRTQ_FEATURES;
+}
+
+void vdev_bind(struct vdev *dev, const struct gmem *mem,
+               struct event_word *events, unsigned event_bit)
+{
+    dev->mem = mem;
+    dev->events = events;
+    dev->event_bit = event_bit;
+}
+
+void vdev_reset(struct vdev *dev)
+{
+    dev->status = 0;
+    dev->features = 0;
+    for (unsigned i = 0; i < dev->class->queue_count; i++)
+        virtq_reset(&dev->queues[i]);
+    dev->class->reset(dev);
+}
+
+static bool features_are_acceptable(const struct vdev *dev)
+{
+    return (dev->features & ~dev->offered) == 0 &&
+           (dev->features & UINT64_C(1) << VIRTIO_F_VERSION_1);
+}
+
+void vdev_set_status(struct vdev *dev, uint8_t status)
+{
+    if (status == 0) {
+        vdev_reset(dev);
+        return;
+    }
+    /* The driver cannot set NEEDS_RESET, nor take a bit back. */
+    status &= (uint8_t)~VIRTIO_CONFIG_S_NEEDS_RESET;
+    status |= dev->status;
+    if (!(dev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+        !features_are_acceptable(dev))
+        status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+    if (!(status & VIRTIO_CONFIG_S_FEATURES_OK))
+        status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+    dev->status = status;
+}
+
+void vdev_set_features(struct vdev *dev, uint64_t features)
+{
+    if (!(dev->status & VIRTIO_CONFIG_S_FEATURES_OK))
+        dev->features = features;
+}
+
+int vdev_enable_queue(struct vdev *dev, unsigned index,
+                      const struct virtq_layout *layout)
+{
+    if (!(dev->status & VIRTIO_CONFIG_S_FEATURES_OK) ||
+        (dev->status & VIRTIO_CONFIG_S_DRIVER_OK))
+        return -EINVAL;
+    if (index >= dev->class->queue_count || dev->queues[index].enabled ||
+        layout->size > dev->queue_size_max[index])
+        return -EINVAL;
+    return virtq_enable(&dev->queues[index], dev->mem, layout, dev->features);
+}
+
+void vdev_read_config(const struct vdev *dev, uint64_t offset, void *to,
+                      size_t bytes)
+{
+    uint64_t size = dev->class->config_bytes;
+    uint64_t start = min_u64(offset, size);
+    uint64_t there = min_u64(bytes, size - start);
+
+    memcpy(to, (const char *)dev->config + start, there);
+    memset((char *)to + there, 0, bytes - there);
+}
+
+bool vdev_is_live(const struct vdev *dev)
+{
+    return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+           !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+int vdev_serve(struct vdev *dev)
+{
+    int error;
+
+    if (!vdev_is_live(dev))
+        return 0;
+    error = dev->class->serve(dev);
+    if (error != -EBADMSG)
+        return error;
+    vdev_mark_needs_reset(dev);
+    return 0;
+}
+
+void vdev_mark_needs_reset(struct vdev *dev)
+{
+    if (dev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+        return;
+    dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    event_raise(dev->events, dev->event_bit);
+}
+
+void vdev_publish(struct vdev *dev, unsigned index)
+{
+    if (virtq_publish(&dev->queues[index]))
+        event_raise(dev->events, dev->event_bit);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* The virtio device state machine, below every device and transport. */
+#ifndef VIRTIO_DEVICE_H
+#define VIRTIO_DEVICE_H
+
+/*
+ * A device is a struct vdev inside the device's own structure, plus a const
+ * struct vdev_class that says what kind it is. A transport binds it to a VM
+ * and then, on the driver's behalf or by itself, walks it through the standard
+ * start (virtio 1.2, 3.1.1):
+ *
+ *   reset -> ACKNOWLEDGE -> DRIVER -> features -> FEATURES_OK
+ *         -> vdev_enable_queue() ... -> DRIVER_OK -> vdev_serve() ...
+ *
+ * A step that is out of order is refused or ignored, as the standard has it. A
+ * corrupt ring turns the device into NEEDS_RESET: it does nothing more until
+ * the driver resets it.
+ *
+ * A device belongs to one thread at a time.
+ */
+
+#include <linux/virtio_config.h>
+
+#include "virtio/event.h"
+#include "virtio/virtq.h"
+
+#define VDEV_QUEUES_MAX 2u
+
+struct vdev;
+
+/* One kind of device. Nothing here changes at run time. */
+struct vdev_class {
+    const char *name;      /* for messages */
+    uint32_t type;         /* virtio device id (virtio 1.2, 5) */
+    unsigned queue_count;  /* at most VDEV_QUEUES_MAX */
+    unsigned config_bytes; /* size of the configuration space */
+    /*
+     * Does what the rings ask for, without waiting for the driver. Called in
+     * state DRIVER_OK only. Returns 0, -EBADMSG if a queue is broken, or
+     * -EINTR to be called again for the rest.
+     */
+    int (*serve)(struct vdev *dev);
+    /* Forgets everything the driver did; the queues are reset already. */
+    void (*reset)(struct vdev *dev);
+};
+
+struct vdev {
+    const struct vdev_class *class;
+    const void *config; /* the configuration space, class->config_bytes */
+    uint64_t offered;   /* feature bits that the driver may choose from */
+    uint64_t features;  /* those it chose */
+    uint8_t status;     /* VIRTIO_CONFIG_S_* (2.1) */
+    uint32_t queue_size_max[VDEV_QUEUES_MAX]; /* entries, powers of two */
+    struct virtq queues[VDEV_QUEUES_MAX];
+    const struct gmem *mem;    /* the VM's memory, once bound */
+    struct event_word *events; /* where notifications go, once bound */
+    unsigned event_bit;        /* its bit there */
+};
+
+/*
+ * Sets up a zeroed `dev` as a `class` in the state after a reset, offering
+ * `features` and what every device offers (VERSION_1, EVENT_IDX,
+ * INDIRECT_DESC). The device has set queue_size_max. `config` is not copied.
+ */
+void vdev_init(struct vdev *dev, const struct vdev_class *class,
+               uint64_t features, const void *config);
+
+/* Ties a device to a VM: its memory, and its bit in its event word. */
+void vdev_bind(struct vdev *dev, const struct gmem *mem,
+               struct event_word *events, unsigned event_bit);
+
+/* Back to the start: status 0, no features, no queue (2.4). */
+void vdev_reset(struct vdev *dev);
+
+/*
+ * The driver writes the status field (2.1.1). 0 resets. Otherwise bits can
+ * only be added: FEATURES_OK sticks only if the chosen features are offered
+ * ones with VERSION_1 among them, DRIVER_OK only after FEATURES_OK. The driver
+ * reads dev->status to see what became of it.
+ */
+void vdev_set_status(struct vdev *dev, uint8_t status);
+
+/* The driver chooses features (2.2); ignored once FEATURES_OK is set. */
+void vdev_set_features(struct vdev *dev, uint64_t features);
+
+/*
+ * Enables queue `index` at `layout` (2.7). Returns 0, -EINVAL if there is no
+ * such queue, it is enabled, larger than the device allows, or this is not the
+ * time (FEATURES_OK set, DRIVER_OK not), or what virtq_enable() returns.
+ */
+MUST_CHECK int vdev_enable_queue(struct vdev *dev, unsigned index,
+                                 const struct virtq_layout *layout);
+
+/*
+ * Copies `bytes` bytes of the configuration space from `offset` on to `to`
+ * (2.5). The one accessor: what lies past the end reads as 0.
+ */
+void vdev_read_config(const struct vdev *dev, uint64_t offset, void *to,
+                      size_t bytes);
+
+/* Returns whether the device is live: DRIVER_OK and not NEEDS_RESET. */
+bool vdev_is_live(const struct vdev *dev);
+
+/*
+ * Serves all queues of a live device; nothing otherwise. Returns 0, or -EINTR
+ * if there is more to do: the caller looks whether the VM is to end, and calls
+ * again. A corrupt ring makes the device NEEDS_RESET and returns 0.
+ */
+MUST_CHECK int vdev_serve(struct vdev *dev);
+
+/* The device gives up (2.1.2): NEEDS_RESET is set and the driver told. */
+void vdev_mark_needs_reset(struct vdev *dev);
+
+/* Publishes what was pushed to queue `index`; tells the driver if it asked. */
+void vdev_publish(struct vdev *dev, unsigned index);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The event word: how the monitor tells a guest that something happened. */
+#include "virtio/event.h"
+
+#include <errno.h>
+
+int event_init(struct event_word *events, const struct gmem *mem, gpa_t at)
+{
+    void *host;
+    int error;
+
+    if (at.raw % sizeof(*events->word) != 0)
+        return -EINVAL;
+    error = gmem_map(mem, at, sizeof(*events->word), &host);
+    if (error)
+        return error;
+    events->word = host;
+    return 0;
+}
+
+void event_raise(struct event_word *events, unsigned bit)
+{
+    bug_on(bit >= 64);
+    /*
+     * Release: the used index that the bit announces is visible first.
+     * Partner: the guest's acquire when it clears the bit.
+     */
+    __atomic_fetch_or(events->word, UINT64_C(1) << bit, __ATOMIC_RELEASE);
+}
+
+uint64_t event_read(const struct event_word *events)
+{
+    return __atomic_load_n(events->word, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The event word: how the monitor tells a guest that something happened. */
+#ifndef VIRTIO_EVENT_H
+#define VIRTIO_EVENT_H
+
+/*
+ * One 64-bit word in the boot page. The monitor sets bits, the guest clears
+ * them before it looks at what they announce, and MF_HC_WAIT blocks only while
+ * the word is what the guest saw last. The word is the guest's memory: its
+ * value is a hint about the guest's wishes and nothing depends on it here.
+ *
+ * All functions may be called from any thread.
+ */
+
+#include "vmm/base/gmem.h"
+
+struct event_word {
+    uint64_t *word; /* in guest memory */
+};
+
+/* Finds the word at `at`. Returns 0, -EINVAL if misaligned, or -EFAULT. */
+MUST_CHECK int event_init(struct event_word *events, const struct gmem *mem,
+                          gpa_t at);
+
+/* Sets bit `bit` (0 to 63). */
+void event_raise(struct event_word *events, unsigned bit);
+
+/* Returns the word as it is now. */
+uint64_t event_read(const struct event_word *events);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The native transport: devices that are ready before the guest runs. */
+#ifndef VIRTIO_NATIVE_H
+#define VIRTIO_NATIVE_H
+
+/*
+ * Instead of registers for a driver to probe, the boot page has a table of
+ * devices (struct mf_device in <mayfly/abi.h>). The monitor chooses the
+ * features, places the queues in the device page, and takes every device to
+ * DRIVER_OK before the first guest instruction. The table is written once and
+ * never read: what a guest changes there, it changes for itself.
+ *
+ * Doorbells (MF_HC_KICK) and event bits are numbered in the order of
+ * native_add(). A transport belongs to the thread that runs the VM.
+ */
+
+#include <mayfly/abi.h>
+
+#include "virtio/device.h"
+
+struct native {
+    const struct gmem *mem;
+    struct event_word events;
+    struct vdev *devices[MF_DEVICES_MAX];
+    unsigned count;
+    uint64_t used_bytes; /* of the device page */
+};
+
+/*
+ * Starts with no devices. `mem` outlives the transport, whose address does not
+ * change from here on. Returns 0, or -EFAULT if there is no boot page.
+ */
+MUST_CHECK int native_init(struct native *native, const struct gmem *mem);
+
+/*
+ * Adds a device, which outlives the transport: negotiates all that it offers,
+ * lays out its queues at their largest size, writes its entry with `flags`
+ * (MF_DEVICE_*), and makes it live. Guest memory is expected to be zero there.
+ * Returns 0, -ENOSPC if the table or the device page is full, or -EFAULT if
+ * they are not inside the guest's memory.
+ */
+MUST_CHECK int native_add(struct native *native, struct vdev *dev,
+                          uint32_t flags);
+
+/*
+ * Serves the devices whose bit is set in `doorbells`, in order; other bits
+ * mean nothing. Returns 0, or -EINTR if there is more to do: the caller looks
+ * whether the VM is to end, and calls again.
+ */
+MUST_CHECK int native_kick(struct native *native, uint64_t doorbells);
+
+/* Serves all devices; returns as native_kick() does. */
+MUST_CHECK int native_serve(struct native *native);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Error texts, always terminated. */
+#include "vmm/base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int error_set(char *error, int code, const char *format, ...)
+{
+    va_list args;
+
+    if (!error)
+        return code;
+    va_start(args, format);
+    vsnprintf(error, ERROR_BYTES, format, args);
+    va_end(args);
+    return code;
+}
+
+int error_system(char *error, int code, const char *format, ...)
+{
+    va_list args;
+
+    if (!error)
+        return code;
+    va_start(args, format);
+    vsnprintf(error, ERROR_BYTES, format, args);
+    va_end(args);
+    size_t length = strlen(error);
+    snprintf(error + length, ERROR_BYTES - length, ": %s", strerror(-code));
+    return code;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* The host kernel as the monitor calls it: every system call is counted. */
+#ifndef VMM_BASE_OS_H
+#define VMM_BASE_OS_H
+
+/*
+ * What a VM costs is counted, the monitor's own system calls included, so they
+ * all pass through here. Each wrapper returns what the call returns, or a
+ * negative errno; none of them touches errno's old value in a way that
+ * matters. The count is the calling thread's. Calls that libc answers without
+ * the kernel (clock_gettime) are not here.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* System calls that this thread made through this header. */
+extern _Thread_local unsigned long os_calls;
+
+static inline long os_result(long result)
+{
+    os_calls++;
+    return result < 0 ? -errno : result;
+}
+
+static inline int os_open(const char *path, int flags)
+{
+    return (int)os_result(open(path, flags | O_CLOEXEC, 0666));
+}
+
+static inline int os_close(int fd)
+{
+    return (int)os_result(close(fd));
+}
+
+static inline int os_fstat(int fd, struct stat *status)
+{
+    return (int)os_result(fstat(fd, status));
+}
+
+static inline ssize_t os_pread(int fd, void *to, size_t bytes, off_t offset)
+{
+    return os_result(pread(fd, to, bytes, offset));
+}
+
+static inline ssize_t os_readv(int fd, const struct iovec *iov, int count)
+{
+    return os_result(readv(fd, iov, count));
+}
+
+static inline ssize_t os_writev(int fd, const struct iovec *iov, int count)
+{
+    return os_result(writev(fd, iov, count));
+}
+
+static inline int os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    return (int)os_result(poll(fds, count, timeout_ms));
+}
+
+static inline int os_ppoll(struct pollfd *fds, nfds_t count,
+                           const struct timespec *timeout, const sigset_t *mask)
+{
+    return (int)os_result(ppoll(fds, count, timeout, mask));
+}
+
+static inline int os_ioctl(int fd, unsigned long request, uintptr_t argument)
+{
+    return (int)os_result(ioctl(fd, (int)request, argument));
+}
+
+/* Stores the mapping's address in `*address`. Returns 0 or -errno. */
+static inline int os_mmap(size_t bytes, int protection, int flags, int fd,
+                          void **address)
+{
+    void *mapped = mmap(NULL, bytes, protection, flags, fd, 0);
+
+    os_calls++;
+    if (mapped == MAP_FAILED)
+        return -errno;
+    *address = mapped;
+    return 0;
+}
+
+static inline int os_munmap(void *address, size_t bytes)
+{
+    return (int)os_result(munmap(address, bytes));
+}
+
+static inline int os_sigaction(int number, const struct sigaction *action,
+                               struct sigaction *old)
+{
+    return (int)os_result(sigaction(number, action, old));
+}
+
+static inline int os_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+    return (int)os_result(sigprocmask(how, set, old));
+}
+
+/* A system call that libc has no wrapper for, or that musl's lacks. */
+#define os_syscall(...) os_result(syscall(__VA_ARGS__))
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run has to say afterwards: summary, statistics, timeline, crash. */
+#include "vmm/cli.h"
+
+#include <string.h>
+
+#define STATS_SCHEMA 1
+
+/* ---- Statistics --------------------------------------------------------- */
+
+static double milliseconds(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0;
+}
+
+void report_summary(FILE *to, const struct cli_run *run)
+{
+    const struct mayfly_stats *stats = &run->stats;
+
+    fprintf(
+        to,
+        "mayfly: %.2f ms, %llu exit%s, %llu system calls, %llu KiB of guest "
+        "memory touched, %ld KiB peak\n",
+        milliseconds(run->start_ns, stats->stage_ns[MAYFLY_STAGE_END]),
+        (unsigned long long)stats->exits, stats->exits == 1 ? "" : "s",
+        (unsigned long long)stats->monitor_calls,
+        (unsigned long long)stats->mem_touched_bytes >> 10, run->peak_rss_kib);
+}
+
+static void put_json_string(FILE *to, const char *text)
+{
+    fputc('"', to);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == '"' || c == '\\')
+            fprintf(to, "\\%c", c);
+        else if (c < 0x20 || c >= 0x7f)
+            fprintf(to, "\\u%04x", c);
+        else
+            fputc(c, to);
+    }
+    fputc('"', to);
+}
+
+static void put_count(FILE *to, const char *name, uint64_t count)
+{
+    fprintf(to, "  \"%s\": %llu,\n", name, (unsigned long long)count);
+}
+
+static const char *end_name(enum mayfly_end end)
+{
+    switch (end) {
+    case MAYFLY_EXITED:
+        return "exited";
+    case MAYFLY_CRASHED:
+        return "crashed";
+    case MAYFLY_TIMED_OUT:
+        return "timed-out";
+    case MAYFLY_STOPPED:
+        return "stopped";
+    case MAYFLY_OUTPUT_CLOSED:
+        return "output-closed";
+    case MAYFLY_OUTPUT_FAILED:
+        return "output-failed";
+    }
+    return "unknown";
+}
+
+void report_stats(FILE *to, const struct cli_run *run)
+{
+    const struct mayfly_stats *stats = &run->stats;
+
+    fprintf(to, "{\n  \"schema\": %d,\n  \"version\": \"%s\",\n  \"image\": ",
+            STATS_SCHEMA, MAYFLY_VERSION);
+    put_json_string(to, run->image);
+    fprintf(to, ",\n  \"end\": \"%s\",\n  \"status\": %d,\n",
+            end_name(run->result.end), run->status);
+    put_count(to, "exits", stats->exits);
+    put_count(to, "exits_hypercall", stats->exits_hypercall);
+    put_count(to, "exits_interrupt", stats->exits_interrupt);
+    put_count(to, "hypercall_exit", stats->hypercall_exit);
+    put_count(to, "hypercall_wait", stats->hypercall_wait);
+    put_count(to, "hypercall_kick", stats->hypercall_kick);
+    put_count(to, "hypercall_crash", stats->hypercall_crash);
+    put_count(to, "injections", stats->injections);
+    put_count(to, "monitor_calls", stats->monitor_calls);
+    put_count(to, "mem_bytes", stats->mem_bytes);
+    put_count(to, "mem_touched_bytes", stats->mem_touched_bytes);
+    put_count(to, "peak_rss_bytes", (uint64_t)run->peak_rss_kib << 10);
+    put_count(to, "output_bytes", stats->output_bytes);
+    put_count(to, "output_writes", stats->output_writes);
+    put_count(to, "input_bytes", stats->input_bytes);
+
+    fprintf(to, "  \"stages_ns\": {");
+    const char *comma = "";
+    for (unsigned i = 0; i < MAYFLY_STAGE_COUNT; i++) {
+        if (!stats->stage_ns[i])
+            continue;
+        fprintf(to, "%s\n    \"%s\": %llu", comma,
+                mayfly_stage_name((enum mayfly_stage)i),
+                (unsigned long long)(stats->stage_ns[i] - run->start_ns));
+        comma = ",";
+    }
+    fprintf(to, "\n  },\n  \"missing_system_calls\": {");
+    comma = "";
+    for (unsigned i = 0; i < stats->missing_count; i++) {
+        const struct mayfly_missing *missing = &stats->missing[i];
+
+        fprintf(to, "%s\n    \"%s(%u)\": %u", comma, missing->name,
+                missing->number, missing->count);
+        comma = ",";
+    }
+    fprintf(to, "%s}\n}\n", *comma ? "\n  " : "");
+}
+
+/* ---- Timeline ----------------------------------------------------------- */
+
+void report_timeline(FILE *to, const struct cli_run *run)
+{
+    uint64_t before = run->start_ns;
+
+    fprintf(to, "%-14s %10s %10s\n", "stage", "at us", "took us");
+    fprintf(to, "%-14s %10.1f %10s\n", "exec", 0.0, "-");
+    for (unsigned i = 0; i < MAYFLY_STAGE_COUNT; i++) {
+        uint64_t at = run->stats.stage_ns[i];
+
+        if (!at)
+            continue;
+        fprintf(to, "%-14s %10.1f %10.1f\n",
+                mayfly_stage_name((enum mayfly_stage)i),
+                milliseconds(run->start_ns, at) * 1e3,
+                milliseconds(before, at) * 1e3);
+        before = at;
+    }
+}
+
+void report_trace(FILE *to, const struct cli_run *run)
+{
+    uint64_t before = run->start_ns;
+    const char *comma = "";
+
+    fprintf(to, "{\"displayTimeUnit\": \"ns\", \"traceEvents\": [");
+    for (unsigned i = 0; i < MAYFLY_STAGE_COUNT; i++) {
+        uint64_t at = run->stats.stage_ns[i];
+
+        if (!at)
+            continue;
+        fprintf(to,
+                "%s\n {\"name\": \"%s\", \"ph\": \"X\", \"pid\": 1, \"tid\": 1,"
+                " \"ts\": %.3f, \"dur\": %.3f}",
+                comma, mayfly_stage_name((enum mayfly_stage)i),
+                milliseconds(run->start_ns, before) * 1e3,
+                milliseconds(before, at) * 1e3);
+        before = at;
+        comma = ",";
+    }
+    fprintf(to, "\n]}\n");
+}
+
+/* ---- Crashes ------------------------------------------------------------ */
+
+static const char *vector_name(unsigned vector)
+{
+    static const char *const names[] = {
+        [0] = "divide error",
+        [1] = "debug exception",
+        [2] = "non-maskable interrupt",
+        [3] = "breakpoint",
+        [4] = "overflow",
+        [5] = "bound range exceeded",
+        [6] = "illegal instruction",
+        [7] = "no floating-point unit",
+        [8] = "double fault",
+        [10] = "invalid task state",
+        [11] = "segment not present",
+        [12] = "stack segment fault",
+        [13] = "general protection fault",
+        [14] = "page fault",
+        [16] = "x87 floating-point error",
+        [17] = "misaligned access",
+        [18] = "machine check",
+        [19] = "SIMD floating-point error",
+    };
+
+    if (vector >= sizeof(names) / sizeof(names[0]) || !names[vector])
+        return "exception";
+    return names[vector];
+}
+
+/* Page-fault error code (Intel SDM volume 3, 4.7). */
+#define FAULT_PRESENT 1u
+#define FAULT_WRITE   2u
+#define FAULT_FETCH   16u
+
+static void put_fault(FILE *to, const struct mayfly_crash *crash)
+{
+    fprintf(to, "%s (vector %u, error %#llx)",
+            crash->stack_overflow ? "stack overflow"
+                                  : vector_name(crash->vector),
+            crash->vector, (unsigned long long)crash->error);
+    if (!crash->has_address)
+        return;
+    fprintf(to, ": %s 0x%llx, %s",
+            crash->error & FAULT_FETCH   ? "executing"
+            : crash->error & FAULT_WRITE ? "writing"
+                                         : "reading",
+            (unsigned long long)crash->address,
+            crash->error & FAULT_PRESENT ? "not permitted" : "not mapped");
+}
+
+static void put_reason(FILE *to, const struct mayfly_crash *crash)
+{
+    unsigned long long error = crash->error;
+
+    switch (crash->kind) {
+    case MAYFLY_CRASH_FAULT:
+        put_fault(to, crash);
+        break;
+    case MAYFLY_CRASH_ABORT:
+        fprintf(to, "the program ended itself with signal %u (%s)",
+                crash->vector, strsignal((int)crash->vector));
+        break;
+    case MAYFLY_CRASH_TRIPLE:
+        fprintf(to, "an exception that it has no handler for (triple fault)");
+        break;
+    case MAYFLY_CRASH_HYPERCALL:
+        fprintf(to, "a hypercall that makes no sense (%llu)", error);
+        break;
+    case MAYFLY_CRASH_MEMORY:
+        fprintf(to, "access to guest-physical address %#llx, where nothing is",
+                error);
+        break;
+    case MAYFLY_CRASH_KVM:
+        fprintf(to, "KVM cannot go on with it (exit reason %llu)", error);
+        break;
+    }
+}
+
+void report_crash(FILE *to, const struct mayfly_crash *crash,
+                  const struct mayfly_frame *frames, unsigned count)
+{
+    static const char *const names[] = {
+        "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
+        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
+    };
+
+    fprintf(to, "mayfly: the guest crashed: ");
+    put_reason(to, crash);
+    fprintf(to, "\n  rip %016llx  rflags %08llx\n",
+            (unsigned long long)crash->rip, (unsigned long long)crash->rflags);
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        fprintf(to, "  %-3s %016llx%s", names[i],
+                (unsigned long long)crash->regs[i], i % 4 == 3 ? "\n" : "");
+    fprintf(to, "backtrace:\n");
+    for (unsigned i = 0; i < count; i++) {
+        fprintf(to, "  #%-2u 0x%08llx", i,
+                (unsigned long long)frames[i].address);
+        if (frames[i].name[0])
+            fprintf(to, " %s+0x%llx", frames[i].name,
+                    (unsigned long long)frames[i].offset);
+        fputc('\n', to);
+    }
+}

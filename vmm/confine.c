@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* Giving up everything that running a built VM does not need. */
+#include "vmm/confine.h"
+
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "vmm/base/error.h"
+#include "vmm/base/os.h"
+#include "vmm/vm.h"
+
+/* ---- Landlock (Linux 5.13 and later): no path at all ------------------- */
+
+/* Not in every <linux/landlock.h>: the ABI grew after it. */
+#define LANDLOCK_VERSION_FLAG 1u
+
+struct landlock_attributes {
+    uint64_t fs;
+    uint64_t net;
+    uint64_t scoped;
+};
+
+/* Highest access right of each ABI version, the last one for later ones. */
+static const unsigned fs_rights[] = {13, 14, 15, 15, 16};
+
+int confine_landlock_abi(void)
+{
+    return (int)os_syscall(SYS_landlock_create_ruleset, NULL, 0,
+                           LANDLOCK_VERSION_FLAG);
+}
+
+static int apply_landlock(void)
+{
+    int abi = confine_landlock_abi();
+
+    if (abi <= 0)
+        return 0; /* the kernel has none, or it is not enabled */
+
+    unsigned known = (unsigned)min_u64((uint64_t)abi, ARRAY_SIZE(fs_rights));
+    struct landlock_attributes attributes = {
+        .fs = (1ull << fs_rights[known - 1]) - 1,
+        .net = abi >= 4 ? 3 : 0,    /* bind and connect */
+        .scoped = abi >= 6 ? 3 : 0, /* abstract sockets and signals */
+    };
+    size_t bytes = abi >= 6   ? sizeof(attributes)
+                   : abi >= 4 ? offsetof(struct landlock_attributes, scoped)
+                              : offsetof(struct landlock_attributes, net);
+    int fd =
+        (int)os_syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0);
+    if (fd < 0)
+        return fd;
+    int result = (int)os_syscall(SYS_landlock_restrict_self, fd, 0);
+    os_close(fd);
+    return result;
+}
+
+/* ---- Seccomp --------------------------------------------------------- */
+
+static int apply_seccomp(void)
+{
+    static struct sock_filter filter[] = {
+#include "seccomp_filter.h"
+    };
+    struct sock_fprog program = {
+        .len = ARRAY_SIZE(filter),
+        .filter = filter,
+    };
+
+    return (int)os_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+
+/* ---- Everything else --------------------------------------------------- */
+
+static int drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    return (int)os_syscall(SYS_capset, &header, none);
+}
+
+static int set_limit(int resource, rlim_t limit)
+{
+    struct rlimit both = {limit, limit};
+
+    return (int)os_syscall(SYS_prlimit64, 0, resource, &both, NULL);
+}
+
+static int confine_process(unsigned flags, char *error)
+{
+    const int namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET |
+                           CLONE_NEWIPC | CLONE_NEWUTS;
+    int result;
+
+    if (flags & ~(unsigned)MAYFLY_CONFINE_NAMESPACES)
+        return error_set(error, -EINVAL, "unknown flags %#x for confining",
+                         flags);
+    if (flags & MAYFLY_CONFINE_NAMESPACES) {
+        result = (int)os_syscall(SYS_unshare, namespaces);
+        if (result)
+            return error_system(error, result, "cannot make namespaces");
+    }
+    result = (int)os_syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (result)
+        return error_system(error, result, "cannot renounce new privileges");
+    result = apply_landlock();
+    if (result)
+        return error_system(error, result, "cannot apply Landlock");
+    result = drop_capabilities();
+    if (result)
+        return error_system(error, result, "cannot drop capabilities");
+    /* One descriptor is what poll may be asked about. */
+    result = set_limit(RLIMIT_NOFILE, 1);
+    if (!result)
+        result = set_limit(RLIMIT_CORE, 0);
+    if (result)
+        return error_system(error, result, "cannot limit resources");
+    result = apply_seccomp();
+    if (result)
+        return error_system(error, result, "cannot install the seccomp filter");
+    return 0;
+}
+
+int mayfly_confine(struct mayfly *vm, unsigned flags, char *error)
+{
+    unsigned long calls = os_calls;
+    int result = vm_prepare_run(vm, error);
+
+    if (!result)
+        result = confine_process(flags, error);
+    if (!result)
+        vm_note_stage(vm, MAYFLY_STAGE_CONFINED);
+    vm->os_calls += os_calls - calls;
+    return result;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening KVM and building a VM with as few calls as it takes. */
+#include "vmm/kvm.h"
+
+#include <linux/kvm.h>
+
+#include "vmm/base/error.h"
+#include "vmm/base/os.h"
+
+/* Routes that user space may give the split interrupt controller. */
+#define IOAPIC_PINS 24
+
+bool kvm_is_hardware(int fd)
+{
+    return os_ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) > 0;
+}
+
+static int open_device(struct kvm *kvm, char *error)
+{
+    kvm->fd = os_open("/dev/kvm", O_RDWR);
+    if (kvm->fd == -EACCES)
+        return error_set(error, kvm->fd,
+                         "cannot open /dev/kvm: permission denied; join the "
+                         "group that owns it (often 'kvm')");
+    if (kvm->fd == -ENOENT)
+        return error_set(error, kvm->fd,
+                         "cannot open /dev/kvm: there is none; 'mayfly doctor' "
+                         "tells more");
+    if (kvm->fd < 0)
+        return error_system(error, kvm->fd, "cannot open /dev/kvm");
+
+    int version = os_ioctl(kvm->fd, KVM_GET_API_VERSION, 0);
+    if (version == KVM_API_VERSION)
+        return 0;
+    os_close(kvm->fd);
+    return error_set(error, -ENOTSUP, "/dev/kvm has API version %d, not %d",
+                     version, KVM_API_VERSION);
+}
+
+static int enable_split_irqchip(const struct kvm *kvm)
+{
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_SPLIT_IRQCHIP,
+        .args = {IOAPIC_PINS},
+    };
+
+    return os_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
+}
+
+int kvm_create(struct kvm *kvm, char *error)
+{
+    int result = open_device(kvm, error);
+
+    if (result)
+        return result;
+    kvm->slots = 0;
+    do
+        kvm->vm_fd = os_ioctl(kvm->fd, KVM_CREATE_VM, 0);
+    while (kvm->vm_fd == -EINTR);
+    if (kvm->vm_fd < 0) {
+        result = error_system(error, kvm->vm_fd, "cannot create a VM");
+        goto close_device;
+    }
+    result = enable_split_irqchip(kvm);
+    if (result) {
+        error_system(error, result, "KVM has no split interrupt controller");
+        goto close_vm;
+    }
+    kvm->hardware = kvm_is_hardware(kvm->vm_fd);
+    return 0;
+
+close_vm:
+    os_close(kvm->vm_fd);
+close_device:
+    os_close(kvm->fd);
+    return result;
+}
+
+int kvm_add_memory(struct kvm *kvm, uint64_t base, uint64_t bytes, void *host,
+                   char *error)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = kvm->slots,
+        .guest_phys_addr = base,
+        .memory_size = bytes,
+        .userspace_addr = (uintptr_t)host,
+    };
+    int result =
+        os_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&region);
+
+    if (result)
+        return error_system(
+            error, result, "KVM refuses %llu MiB of memory at %#llx",
+            (unsigned long long)(bytes >> 20), (unsigned long long)base);
+    kvm->slots++;
+    return 0;
+}
+
+int kvm_tsc_khz(const struct kvm *kvm)
+{
+    return os_ioctl(kvm->vm_fd, KVM_GET_TSC_KHZ, 0);
+}
+
+void kvm_destroy(struct kvm *kvm)
+{
+    os_close(kvm->vm_fd);
+    os_close(kvm->fd);
+}

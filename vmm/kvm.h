@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* KVM: a VM and its memory. */
+#ifndef VMM_KVM_H
+#define VMM_KVM_H
+
+/*
+ * The lean way to a VM, in the order in which KVM wants it: open, create,
+ * split interrupt controller (in-kernel local APIC only, so that KVM keeps its
+ * fast paths; no in-kernel I/O APIC, PIC or PIT, whose registration on KVM's
+ * I/O bus waits for a grace period), one memory slot a RAM region, and then the
+ * vCPU (vcpu.h).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/base/util.h"
+
+struct kvm {
+    int fd;        /* /dev/kvm */
+    int vm_fd;     /* the VM */
+    bool hardware; /* VT-x or SVM, not a software backend */
+    unsigned slots;
+};
+
+/*
+ * Opens /dev/kvm and creates a VM. Returns 0 or a negative errno; on failure
+ * nothing stays open.
+ */
+MUST_CHECK int kvm_create(struct kvm *kvm, char *error);
+
+/*
+ * Gives the VM `bytes` bytes of RAM at guest-physical address `base`, backed by
+ * `host`, which must outlive the VM. Returns 0 or a negative errno.
+ */
+MUST_CHECK int kvm_add_memory(struct kvm *kvm, uint64_t base, uint64_t bytes,
+                              void *host, char *error);
+
+/* The rate of the VM's time-stamp counter in kHz, or a negative errno. */
+MUST_CHECK int kvm_tsc_khz(const struct kvm *kvm);
+
+/* Closes what kvm_create opened. The vCPU must be gone. */
+void kvm_destroy(struct kvm *kvm);
+
+/*
+ * Whether KVM runs on VT-x or SVM. `fd` is /dev/kvm or a VM. Only backends of
+ * the processor's own virtualization can nest, and say how much state that is,
+ * whether or not nesting is enabled; kvm_pvm cannot.
+ */
+bool kvm_is_hardware(int fd);
+
+#endif

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* Building the machine: descriptor tables, page tables, boot page. */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/base/error.h"
+#include "vmm/paging.h"
+
+/* ---- Layout ---------------------------------------------------------- */
+
+#define SYSTEM_PAGE 0x1000ull /* GDT, TSS and IDT */
+#define TABLES_LOW  0x2000ull /* page tables, up to the boot page */
+
+#define GUARD_BYTES     PAGE_BYTES
+#define STACK_BYTES_MIN (64ull << 10)
+#define STACK_BYTES_MAX (8ull << 20)
+#define FREE_BYTES_MIN  (64ull << 10)
+
+/* Ranges that are mapped beside the image's segments: see map_memory. */
+#define FIXED_RANGES 4
+
+static uint64_t spare_tables_bytes(const struct image *image,
+                                   uint64_t mem_bytes)
+{
+    uint64_t bytes =
+        PAGE_BYTES *
+        paging_tables_max(FIXED_RANGES + image->segment_count, mem_bytes);
+    uint64_t low = MF_BOOT_PAGE - TABLES_LOW;
+
+    return bytes > low ? bytes - low : 0;
+}
+
+static uint64_t stack_bytes(const struct image *image, uint64_t mem_bytes)
+{
+    if (image->stack_bytes)
+        return image->stack_bytes;
+    return max_u64(
+        STACK_BYTES_MIN,
+        min_u64(STACK_BYTES_MAX, round_down(mem_bytes / 8, PAGE_BYTES)));
+}
+
+uint64_t machine_mem_bytes_min(const struct image *image)
+{
+    uint64_t stack = image->stack_bytes ? image->stack_bytes : STACK_BYTES_MIN;
+
+    return image->end + spare_tables_bytes(image, image->end + GIB) +
+           GUARD_BYTES + stack + FREE_BYTES_MIN;
+}
+
+int machine_plan(struct machine *machine, const struct image *image,
+                 uint64_t mem_bytes, char *error)
+{
+    uint64_t min = machine_mem_bytes_min(image);
+
+    if (mem_bytes > MF_MEM_BYTES_MAX)
+        return error_set(error, -EINVAL,
+                         "%llu MiB of memory asked for, at most %llu possible",
+                         (unsigned long long)(mem_bytes >> 20),
+                         (unsigned long long)(MF_MEM_BYTES_MAX >> 20));
+    memset(machine, 0, sizeof(*machine));
+    mem_bytes = round_up(mem_bytes, PAGE_BYTES);
+    machine->mem_bytes = mem_bytes;
+    machine->ram[0].bytes = min_u64(mem_bytes, MF_RAM_LOW_END);
+    machine->ram[1].base = MF_RAM_HIGH_BASE;
+    machine->ram[1].bytes = mem_bytes - machine->ram[0].bytes;
+
+    machine->tables.base = image->end;
+    machine->tables.bytes = spare_tables_bytes(image, mem_bytes);
+    machine->stack.base =
+        machine->tables.base + machine->tables.bytes + GUARD_BYTES;
+    machine->stack.bytes = stack_bytes(image, mem_bytes);
+    uint64_t top = machine->stack.base + machine->stack.bytes;
+    if (top + FREE_BYTES_MIN > machine->ram[0].bytes)
+        return error_set(error, -ENOMEM,
+                         "does not fit into %llu KiB of memory; it needs %llu",
+                         (unsigned long long)(mem_bytes >> 10),
+                         (unsigned long long)(round_up(min, 1024) >> 10));
+    machine->free[0].base = top;
+    machine->free[0].bytes = machine->ram[0].bytes - top;
+    machine->free[1] = machine->ram[1];
+    return 0;
+}
+
+bool machine_is_guard(const struct machine *machine, uint64_t address)
+{
+    return address < machine->stack.base &&
+           machine->stack.base - address <= GUARD_BYTES;
+}
+
+/* ---- Descriptor tables (Intel SDM volume 3, 3.5, 6.14, 7.7) ----------- */
+
+#define GDT_USER_DATA 0x00cff3000000ffffull /* flat, DPL 3, accessed */
+#define GDT_USER_CODE 0x00affb000000ffffull /* the same, 64-bit code */
+#define GDT_TSS_BUSY  0x00008b0000000000ull /* 64-bit TSS, in use */
+
+#define GATE_TRAP_DPL3 0xefull /* present, DPL 3, 64-bit trap gate */
+
+#define VECTOR_DF 8
+#define VECTOR_PF 14
+
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3;
+    uint16_t io_bitmap; /* offset of the bitmap from the TSS's start */
+    /* One bit a port, set: forbidden; one more byte of ones ends it. */
+    uint8_t ports[MF_HYPERCALL_PORT / 8 + 2];
+} __attribute__((packed));
+
+_Static_assert(offsetof(struct tss, ports) == 104, "64-bit TSS");
+
+/* The system page: everything that the processor reads by itself. */
+struct system_page {
+    uint64_t gdt[MACHINE_TSS / 8 + 2];
+    struct tss tss;
+    uint64_t idt[MF_FAULT_VECTORS][2] __attribute__((aligned(16)));
+};
+
+_Static_assert(sizeof(struct system_page) <= PAGE_BYTES, "one page");
+
+static void build_gdt(struct system_page *page, uint64_t tss)
+{
+    page->gdt[MACHINE_USER_DS / 8] = GDT_USER_DATA;
+    page->gdt[MACHINE_USER_CS / 8] = GDT_USER_CODE;
+    page->gdt[MACHINE_TSS / 8] = GDT_TSS_BUSY | (sizeof(struct tss) - 1) |
+                                 (tss & 0xffffff) << 16 |
+                                 (tss >> 24 & 0xff) << 56;
+    page->gdt[MACHINE_TSS / 8 + 1] = tss >> 32;
+}
+
+/* The interrupt-stack-table slot of an exception, counted from 1. */
+static unsigned fault_stack(unsigned vector)
+{
+    return vector == VECTOR_DF ? 1 : vector == VECTOR_PF ? 2 : 3;
+}
+
+static void build_tss(struct system_page *page)
+{
+    for (unsigned i = 0; i < MF_FAULT_STACK_COUNT; i++)
+        page->tss.ist[i] = MF_FAULT_STACKS + (i + 1) * PAGE_BYTES;
+    page->tss.io_bitmap = offsetof(struct tss, ports);
+    memset(page->tss.ports, 0xff, sizeof(page->tss.ports));
+    page->tss.ports[MF_HYPERCALL_PORT / 8] &=
+        (uint8_t) ~(1u << MF_HYPERCALL_PORT % 8);
+}
+
+/*
+ * A trap gate leaves the interrupt flag alone; a handler in ring 3 could not
+ * set it again.
+ */
+static void build_idt(struct system_page *page, const struct image *image)
+{
+    for (unsigned vector = 0; vector < MF_FAULT_VECTORS; vector++) {
+        uint64_t handler = image->fault_entry + vector * MF_FAULT_STRIDE;
+
+        if (!(image->fault_vectors & 1u << vector))
+            continue;
+        page->idt[vector][0] =
+            (handler & 0xffff) | (uint64_t)MACHINE_USER_CS << 16 |
+            (uint64_t)fault_stack(vector) << 32 | GATE_TRAP_DPL3 << 40 |
+            (handler >> 16 & 0xffff) << 48;
+        page->idt[vector][1] = handler >> 32;
+    }
+}
+
+static int build_system_page(struct machine *machine, const struct image *image,
+                             const struct gmem *mem)
+{
+    struct system_page page = {0};
+
+    machine->gdt = SYSTEM_PAGE + offsetof(struct system_page, gdt);
+    machine->tss = SYSTEM_PAGE + offsetof(struct system_page, tss);
+    machine->idt = SYSTEM_PAGE + offsetof(struct system_page, idt);
+    machine->gdt_bytes = sizeof(page.gdt);
+    machine->tss_bytes = sizeof(page.tss);
+    machine->idt_bytes = sizeof(page.idt);
+    build_gdt(&page, machine->tss);
+    build_tss(&page);
+    build_idt(&page, image);
+    return gmem_write(mem, gpa(SYSTEM_PAGE), &page, sizeof(page));
+}
+
+/* ---- Page tables ----------------------------------------------------- */
+
+static enum page_access segment_access(const struct image_segment *segment)
+{
+    if (segment->execute)
+        return PAGE_EXECUTE;
+    return segment->write ? PAGE_WRITE : PAGE_READ;
+}
+
+static int map_memory(struct machine *machine, const struct image *image,
+                      const struct gmem *mem)
+{
+    struct paging paging;
+    struct page_pool low = {TABLES_LOW, MF_BOOT_PAGE};
+    struct page_pool spare = {machine->tables.base,
+                              machine->tables.base + machine->tables.bytes};
+    int error = paging_init(&paging, mem, low, spare);
+
+    if (!error)
+        error = paging_map(&paging, SYSTEM_PAGE, SYSTEM_PAGE + PAGE_BYTES,
+                           PAGE_SYSTEM);
+    if (!error)
+        error = paging_map(&paging, MF_BOOT_PAGE,
+                           MF_STRINGS + MF_STRINGS_BYTES_MAX, PAGE_WRITE);
+    for (unsigned i = 0; i < image->segment_count && !error; i++) {
+        const struct image_segment *segment = &image->segments[i];
+
+        error =
+            paging_map(&paging, round_down(segment->address, PAGE_BYTES),
+                       round_up(segment->address + segment->bytes, PAGE_BYTES),
+                       segment_access(segment));
+    }
+    if (!error)
+        error = paging_map(&paging, machine->stack.base, machine->ram[0].bytes,
+                           PAGE_WRITE);
+    if (!error)
+        error = paging_map(&paging, machine->ram[1].base,
+                           machine->ram[1].base + machine->ram[1].bytes,
+                           PAGE_WRITE);
+    machine->page_root = paging.root;
+    return error;
+}
+
+/* ---- The boot page --------------------------------------------------- */
+
+/* Appends the strings of a list. Returns 0 or -E2BIG. */
+static int put_strings(const struct gmem *mem, const char *const *strings,
+                       uint32_t *count, uint32_t *used)
+{
+    for (; strings && *strings; strings++, ++*count) {
+        size_t bytes = strlen(*strings) + 1;
+
+        if (bytes > MF_STRINGS_BYTES_MAX - *used)
+            return -E2BIG;
+        int error = gmem_write(mem, gpa(MF_STRINGS + *used), *strings, bytes);
+        if (error)
+            return error;
+        *used += (uint32_t)bytes;
+    }
+    return 0;
+}
+
+static int build_boot_page(const struct machine *machine,
+                           const struct image *image,
+                           const struct machine_boot *from,
+                           const struct gmem *mem, char *error)
+{
+    struct mf_boot boot = {
+        .magic = MF_BOOT_MAGIC,
+        .abi_major = MF_ABI_MAJOR,
+        .abi_minor = MF_ABI_MINOR,
+        .bytes = sizeof(boot),
+        .mem_bytes = machine->mem_bytes,
+        .free = {machine->free[0], machine->free[1]},
+        .stack_low = machine->stack.base,
+        .stack_top = machine->stack.base + machine->stack.bytes,
+        .image = {image->base, image->end - image->base},
+        .phdr = image->phdr,
+        .phnum = image->phnum,
+        .strings = MF_STRINGS,
+        .clock = from->clock,
+        .xcr0 = from->xcr0,
+        .hwcap = from->hwcap,
+        .hwcap2 = from->hwcap2,
+        .device_bytes = sizeof(struct mf_device),
+    };
+    int result = put_strings(mem, from->args, &boot.argc, &boot.strings_bytes);
+
+    memcpy(boot.seed, from->seed, sizeof(boot.seed));
+    if (!result)
+        result = put_strings(mem, from->env, &boot.envc, &boot.strings_bytes);
+    if (result == -E2BIG)
+        return error_set(error, result,
+                         "arguments and environment are longer than %llu bytes",
+                         (unsigned long long)MF_STRINGS_BYTES_MAX);
+    if (result)
+        return result;
+    return gmem_write(mem, gpa(MF_BOOT_PAGE), &boot, sizeof(boot));
+}
+
+int machine_build(struct machine *machine, const struct image *image,
+                  const struct machine_boot *boot, const struct gmem *mem,
+                  char *error)
+{
+    int result = build_system_page(machine, image, mem);
+
+    if (!result)
+        result = map_memory(machine, image, mem);
+    /* The plan made room for all of this. */
+    bug_on(result == -ENOMEM || result == -EFAULT);
+    return result ? result : build_boot_page(machine, image, boot, mem, error);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* libmayfly: a C program as a virtual machine, inside another program. */
+#ifndef MAYFLY_H
+#define MAYFLY_H
+
+/*
+ * Life of a VM:
+ *
+ *   mayfly_create     opens KVM and makes an empty VM
+ *   mayfly_load       reads an image into it and builds the machine around it
+ *   mayfly_confine    (optional) gives up everything that running does not need
+ *   mayfly_run        runs the guest on the calling thread until it ends
+ *   mayfly_backtrace, mayfly_get_stats
+ *   mayfly_destroy
+ *
+ * A VM belongs to one thread at a time; only mayfly_stop may be called from
+ * elsewhere. Several VMs may live in one process. The library uses the signal
+ * MAYFLY_KICK_SIGNAL, for which it installs a handler.
+ *
+ * Functions that can fail return 0 or a negative errno, and write what was
+ * attempted, on what, and why it failed to `error`, room for
+ * MAYFLY_ERROR_BYTES bytes or NULL.
+ */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MAYFLY_VERSION     "0.1.0"
+#define MAYFLY_ERROR_BYTES 256
+#define MAYFLY_KICK_SIGNAL SIGRTMIN
+
+/* One VM. */
+struct mayfly;
+
+/* How much the library says on standard error. */
+enum mayfly_log_level {
+    MAYFLY_LOG_ERROR,
+    MAYFLY_LOG_WARN, /* the default */
+    MAYFLY_LOG_INFO,
+    MAYFLY_LOG_DEBUG,
+};
+
+/* Says only what is at most this detailed. Any thread. */
+void mayfly_set_log_level(enum mayfly_log_level level);
+
+/* What a VM is made of. Zero-initialise, then set what differs. */
+struct mayfly_options {
+    uint64_t mem_bytes; /* RAM; 0: MAYFLY_MEM_DEFAULT or what the image needs */
+    const char *const *args; /* argv, NULL-terminated; NULL: none */
+    const char *const *env;  /* K=V strings, NULL-terminated; NULL: none */
+    int in;                  /* standard input; a descriptor, or -1 for none */
+    int out;                 /* standard output, likewise */
+    int err;                 /* standard error, likewise */
+    uint64_t timeout_ns;     /* run at most this long; 0: no limit */
+};
+
+#define MAYFLY_MEM_DEFAULT (64ull << 20)
+
+/*
+ * Makes a VM; `options` and what it points to must live until mayfly_load has
+ * returned. Stores it in `*vm`. Returns 0 or a negative errno: -ENOENT, -EACCES
+ * (no /dev/kvm, or not ours to use), -ENOTSUP (this KVM lacks something needed)
+ * or what the host said.
+ */
+int mayfly_create(const struct mayfly_options *options, struct mayfly **vm,
+                  char *error);
+
+/*
+ * Loads the image that `image_fd` is open on. The descriptor stays the
+ * caller's; the VM reads symbols from it again if the guest crashes, so it must
+ * stay open until then. Returns 0, -ENOEXEC (not an image, or not one for this
+ * ABI), -ENOMEM (does not fit into the VM's memory), -E2BIG (arguments too
+ * long) or another negative errno. Once per VM.
+ */
+int mayfly_load(struct mayfly *vm, int image_fd, char *error);
+
+/* What mayfly_confine does beyond its fixed part. */
+enum mayfly_confine_flags {
+    /* Move to new, empty user, mount, network, IPC and UTS namespaces. */
+    MAYFLY_CONFINE_NAMESPACES = 1 << 0,
+};
+
+/*
+ * Readies `vm`, which is loaded, to be run by the calling thread, and confines
+ * the whole process for good: no new privileges, no
+ * capabilities, no new descriptors, no core dumps, Landlock without a single
+ * path where the kernel has it, and a seccomp filter that allows what
+ * mayfly_run, mayfly_backtrace and mayfly_get_stats need and kills the process
+ * for anything else. For programs that do nothing else than run VMs. Returns 0
+ * or a negative errno.
+ */
+int mayfly_confine(struct mayfly *vm, unsigned flags, char *error);
+
+/* How a run ended. */
+enum mayfly_end {
+    MAYFLY_EXITED,        /* the guest called exit: `status` */
+    MAYFLY_CRASHED,       /* the guest could not go on: `crash` */
+    MAYFLY_TIMED_OUT,     /* options.timeout_ns passed */
+    MAYFLY_STOPPED,       /* mayfly_stop was called */
+    MAYFLY_OUTPUT_CLOSED, /* nobody reads the guest's output: SIGPIPE's case */
+    MAYFLY_OUTPUT_FAILED, /* output could not be written: `status` is errno */
+};
+
+/* Why a guest could not go on. */
+enum mayfly_crash_kind {
+    MAYFLY_CRASH_FAULT,     /* a processor exception: `vector` */
+    MAYFLY_CRASH_ABORT,     /* the program gave up: `vector` is the signal */
+    MAYFLY_CRASH_TRIPLE,    /* an exception that it had no handler for */
+    MAYFLY_CRASH_HYPERCALL, /* a hypercall that does not exist: `error` */
+    MAYFLY_CRASH_MEMORY,    /* it touched a guest-physical address: `address` */
+    MAYFLY_CRASH_KVM,       /* KVM could not go on with it: `error` */
+};
+
+struct mayfly_crash {
+    enum mayfly_crash_kind kind;
+    unsigned vector;
+    uint64_t error;      /* the exception's error code, or as `kind` says */
+    bool has_address;    /* `address` is valid */
+    uint64_t address;    /* what was touched, for a page fault */
+    bool stack_overflow; /* that was the guard page below the stack */
+    uint64_t regs[16];   /* rax rbx rcx rdx rsi rdi rbp rsp r8 .. r15 */
+    uint64_t rip;
+    uint64_t rflags;
+};
+
+struct mayfly_result {
+    enum mayfly_end end;
+    int status;                /* see enum mayfly_end */
+    struct mayfly_crash crash; /* valid for MAYFLY_CRASHED */
+};
+
+/*
+ * Runs the guest on the calling thread until it ends. Returns 0 and fills
+ * `*result`, whatever the guest did; a negative errno if the host failed.
+ * Once per VM.
+ */
+int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
+
+/*
+ * Ends a running VM, or one that is about to run, as soon as possible. Any
+ * thread, and signal handlers. In a confined process only signal handlers that
+ * interrupt the thread that runs the VM may call it.
+ */
+void mayfly_stop(struct mayfly *vm);
+
+#define MAYFLY_FRAMES_MAX 64
+#define MAYFLY_NAME_BYTES 96
+
+/* One function on the way from a crash to the guest's entry point. */
+struct mayfly_frame {
+    uint64_t address;
+    uint64_t offset;              /* from the function's start */
+    char name[MAYFLY_NAME_BYTES]; /* printable; empty if not known */
+};
+
+/*
+ * After a crash: walks the guest's frame pointers and names the functions from
+ * the image's symbols. Stores at most `max` frames, the innermost first.
+ * Returns how many. What the guest or the image makes up is bounded and
+ * escaped, not believed.
+ */
+unsigned mayfly_backtrace(struct mayfly *vm, const struct mayfly_crash *crash,
+                          struct mayfly_frame *frames, unsigned max);
+
+/* Points in a VM's life, in this order. */
+enum mayfly_stage {
+    MAYFLY_STAGE_CREATE,       /* mayfly_create was called */
+    MAYFLY_STAGE_VM,           /* KVM made the VM */
+    MAYFLY_STAGE_VCPU,         /* ... and its processor */
+    MAYFLY_STAGE_MEMORY,       /* guest memory is mapped */
+    MAYFLY_STAGE_IMAGE,        /* the image is loaded, the machine built */
+    MAYFLY_STAGE_CONFINED,     /* the process is confined */
+    MAYFLY_STAGE_ENTRY,        /* the guest is entered for the first time */
+    MAYFLY_STAGE_START,        /* the guest's first instruction (its word) */
+    MAYFLY_STAGE_MAIN,         /* the guest calls main (its word) */
+    MAYFLY_STAGE_FIRST_OUTPUT, /* the first byte of output was written */
+    MAYFLY_STAGE_READY,        /* the guest waits for the first time */
+    MAYFLY_STAGE_END,          /* the guest has ended */
+    MAYFLY_STAGE_COUNT,
+};
+
+/* A short name for a stage, such as "first-output". */
+const char *mayfly_stage_name(enum mayfly_stage stage);
+
+#define MAYFLY_MISSING_MAX 16
+
+/* A system call that the guest made and its runtime does not have. */
+struct mayfly_missing {
+    const char *name; /* "unknown" if Linux has none of that number */
+    uint32_t number;
+    uint32_t count;
+};
+
+/* What a VM has cost so far. */
+struct mayfly_stats {
+    uint64_t exits;           /* returns from KVM_RUN */
+    uint64_t exits_hypercall; /* ... because of a hypercall */
+    uint64_t exits_interrupt; /* ... because of a signal: a tick or a stop */
+    uint64_t hypercall_exit;  /* hypercalls, by kind */
+    uint64_t hypercall_wait;
+    uint64_t hypercall_kick;
+    uint64_t hypercall_crash;
+    uint64_t injections;        /* interrupts injected into the guest */
+    uint64_t monitor_calls;     /* system calls by this library */
+    uint64_t mem_bytes;         /* the guest's RAM */
+    uint64_t mem_touched_bytes; /* ... of which the host had to provide */
+    uint64_t output_bytes;
+    uint64_t output_writes; /* system calls that wrote them */
+    uint64_t input_bytes;
+    /* CLOCK_MONOTONIC in nanoseconds; 0: not reached */
+    uint64_t stage_ns[MAYFLY_STAGE_COUNT];
+    unsigned missing_count;
+    struct mayfly_missing missing[MAYFLY_MISSING_MAX];
+};
+
+/* Fills `*stats`. Not while mayfly_run runs on another thread. */
+void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats);
+
+/* Ends the VM and frees everything. NULL is allowed. */
+void mayfly_destroy(struct mayfly *vm);
+
+#define MAYFLY_SEGMENTS_MAX 16
+
+struct mayfly_segment {
+    uint64_t address; /* guest address of its first byte */
+    uint64_t bytes;   /* in memory */
+    uint64_t file_bytes;
+    bool write;
+    bool execute;
+};
+
+/* What an image says about itself. */
+struct mayfly_image {
+    unsigned abi_major;
+    unsigned abi_minor;
+    uint64_t entry;
+    uint64_t stack_bytes;   /* wanted by the image; 0: the monitor's choice */
+    uint64_t mem_bytes_min; /* the least memory that it can run in */
+    unsigned segment_count;
+    struct mayfly_segment segments[MAYFLY_SEGMENTS_MAX];
+};
+
+/*
+ * Reads and checks an image's headers. Returns 0, -ENOEXEC or another negative
+ * errno. Any thread.
+ */
+int mayfly_inspect(int image_fd, struct mayfly_image *image, char *error);
+
+/* What runs guests on this host. */
+enum mayfly_backend {
+    MAYFLY_BACKEND_NONE,     /* nothing does */
+    MAYFLY_BACKEND_HARDWARE, /* VT-x or SVM */
+    MAYFLY_BACKEND_SOFTWARE, /* kvm_pvm: ring 3 runs natively */
+};
+
+struct mayfly_host {
+    enum mayfly_backend backend;
+    int kvm_error;  /* why /dev/kvm cannot be used: a negative errno, or 0 */
+    int kvm_api;    /* its version; 12 is the only one there is */
+    bool sync_regs; /* registers through shared memory (needed) */
+    bool split_irqchip;  /* interrupt controller in halves (needed) */
+    bool immediate_exit; /* KVM_RUN can be told not to run (needed) */
+    bool fsgsbase;       /* guests can set their thread pointer (needed) */
+    bool seccomp;        /* system-call filters (needed to confine) */
+    int landlock_abi; /* its version; 0: the kernel has none, or not enabled */
+};
+
+/* Finds out what this host offers. Never fails; any thread. */
+void mayfly_probe_host(struct mayfly_host *host);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading, running and reading the virtual processor. */
+#include "vmm/vcpu.h"
+
+#include <cpuid.h>
+#include <string.h>
+
+#include <linux/kvm.h>
+
+#include "vmm/base/error.h"
+#include "vmm/base/os.h"
+
+/* ---- Control registers (Intel SDM volume 3, 2.5; AMD APM volume 2, 3.1) -- */
+
+#define CR0_PE         (1ull << 0)
+#define CR0_MP         (1ull << 1)
+#define CR0_ET         (1ull << 4)
+#define CR0_NE         (1ull << 5)
+#define CR0_WP         (1ull << 16)
+#define CR0_PG         (1ull << 31)
+#define CR4_PAE        (1ull << 5)
+#define CR4_OSFXSR     (1ull << 9)
+#define CR4_OSXMMEXCPT (1ull << 10)
+#define CR4_FSGSBASE   (1ull << 16)
+#define CR4_OSXSAVE    (1ull << 18)
+#define EFER_LME       (1ull << 8)
+#define EFER_LMA       (1ull << 10)
+#define EFER_NXE       (1ull << 11)
+#define RFLAGS_FIXED   (1ull << 1)
+#define RFLAGS_IF      (1ull << 9)
+#define APIC_BASE      0xfee00000ull
+#define APIC_ENABLE    (1ull << 11)
+#define APIC_BSP       (1ull << 8)
+
+/* x87, SSE, AVX and AVX-512: what an image may use without being asked. */
+#define XCR0_OFFERED 0xe7ull
+
+/*
+ * The task register's type. A busy TSS is 11 for VT-x, SVM and kvm_pvm; QEMU's
+ * own emulation of SVM looks at the I/O bitmap only if it is 9, which the tests
+ * under it set.
+ */
+#ifndef MAYFLY_TEST_TR_TYPE
+#define MAYFLY_TEST_TR_TYPE 11
+#endif
+
+/* ---- What only hardware needs ---------------------------------------- */
+
+#define HARDWARE_LEAVES 6
+
+struct cpuid_table {
+    struct kvm_cpuid2 head;
+    struct kvm_cpuid_entry2 leaves[HARDWARE_LEAVES];
+};
+
+static void add_leaf(struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
+{
+    struct kvm_cpuid_entry2 *entry = &table->leaves[table->head.nent++];
+
+    entry->function = leaf;
+    entry->index = subleaf;
+    entry->flags =
+        leaf == 7 || leaf == 0xd ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+    __cpuid_count(leaf, subleaf, entry->eax, entry->ebx, entry->ecx,
+                  entry->edx);
+}
+
+/*
+ * KVM lets a guest have only what its CPUID table shows, so it is shown the
+ * host's own leaves for vector state, FSGSBASE, NX and address widths.
+ */
+static int set_cpuid(const struct vcpu *vcpu)
+{
+    struct cpuid_table table = {0};
+
+    add_leaf(&table, 0, 0);
+    add_leaf(&table, 1, 0);
+    add_leaf(&table, 7, 0);
+    add_leaf(&table, 0xd, 0);
+    add_leaf(&table, 0x80000001, 0);
+    add_leaf(&table, 0x80000008, 0);
+    return os_ioctl(vcpu->fd, KVM_SET_CPUID2, (uintptr_t)&table);
+}
+
+static int set_xcr0(const struct vcpu *vcpu, uint64_t xcr0)
+{
+    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.value = xcr0}}};
+
+    return os_ioctl(vcpu->fd, KVM_SET_XCRS, (uintptr_t)&xcrs);
+}
+
+/* The guest reads the host's TSC; the boot page's clock counts on it. */
+static int clear_tsc_offset(const struct vcpu *vcpu)
+{
+    uint64_t offset = 0;
+    struct kvm_device_attr attribute = {
+        .group = KVM_VCPU_TSC_CTRL,
+        .attr = KVM_VCPU_TSC_OFFSET,
+        .addr = (uintptr_t)&offset,
+    };
+
+    return os_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, (uintptr_t)&attribute);
+}
+
+static uint64_t host_xcr0(void)
+{
+    uint32_t low, high, eax, ebx, ecx, edx;
+
+    __cpuid(1, eax, ebx, ecx, edx);
+    if (!(ecx & bit_OSXSAVE))
+        return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return ((uint64_t)high << 32 | low) & XCR0_OFFERED;
+}
+
+static int set_up_hardware(struct vcpu *vcpu, uint64_t xcr0, char *error)
+{
+    int result = set_cpuid(vcpu);
+
+    if (result)
+        return error_system(error, result, "cannot set the guest's CPUID");
+    if (xcr0) {
+        /* KVM takes XCR0 only when CR4.OSXSAVE is on. */
+        struct kvm_sregs sregs;
+
+        result = os_ioctl(vcpu->fd, KVM_GET_SREGS, (uintptr_t)&sregs);
+        sregs.cr4 |= CR4_OSXSAVE;
+        if (!result)
+            result = os_ioctl(vcpu->fd, KVM_SET_SREGS, (uintptr_t)&sregs);
+        if (!result)
+            result = set_xcr0(vcpu, xcr0);
+        if (result)
+            return error_system(error, result,
+                                "cannot give the guest vector state %#llx",
+                                (unsigned long long)xcr0);
+        vcpu->run->s.regs.sregs.cr4 |= CR4_OSXSAVE;
+    }
+    vcpu->run->s.regs.sregs.cr4 |= CR4_FSGSBASE;
+    result = clear_tsc_offset(vcpu);
+    if (result)
+        return error_system(error, result, "cannot set the guest's TSC offset");
+    return 0;
+}
+
+/* ---- Life cycle ------------------------------------------------------ */
+
+int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, uint64_t *xcr0,
+                char *error)
+{
+    void *run = NULL;
+    int result = os_ioctl(kvm->fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+    if (result < 0)
+        return error_system(error, result, "cannot size the vCPU's page");
+    vcpu->run_bytes = (size_t)result;
+    vcpu->fd = os_ioctl(kvm->vm_fd, KVM_CREATE_VCPU, 0);
+    if (vcpu->fd < 0)
+        return error_system(error, vcpu->fd, "cannot create a vCPU");
+    result = os_mmap(vcpu->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                     vcpu->fd, &run);
+    if (result) {
+        error_system(error, result, "cannot map the vCPU's page");
+        goto close_vcpu;
+    }
+    vcpu->run = run;
+    *xcr0 = host_xcr0();
+    if (kvm->hardware)
+        result = set_up_hardware(vcpu, *xcr0, error);
+    if (!result)
+        return 0;
+
+    os_munmap(run, vcpu->run_bytes);
+close_vcpu:
+    os_close(vcpu->fd);
+    return result;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+    os_munmap(vcpu->run, vcpu->run_bytes);
+    os_close(vcpu->fd);
+}
+
+/* ---- The entry state ------------------------------------------------- */
+
+static const struct kvm_segment user_code = {
+    .limit = 0xffffffff,
+    .selector = MACHINE_USER_CS,
+    .type = 11, /* execute, read, accessed */
+    .present = 1,
+    .dpl = 3,
+    .s = 1,
+    .l = 1,
+    .g = 1,
+};
+
+static const struct kvm_segment user_data = {
+    .limit = 0xffffffff,
+    .selector = MACHINE_USER_DS,
+    .type = 3, /* read, write, accessed */
+    .present = 1,
+    .dpl = 3,
+    .db = 1,
+    .s = 1,
+    .g = 1,
+};
+
+void vcpu_set_entry(struct vcpu *vcpu, const struct machine *machine,
+                    uint64_t entry)
+{
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
+
+    *regs = (struct kvm_regs){
+        .rip = entry,
+        .rsp = machine->stack.base + machine->stack.bytes,
+        .rdi = MF_BOOT_PAGE,
+        .rflags = RFLAGS_FIXED | RFLAGS_IF,
+    };
+    /* Long mode, paging, write protection that binds ring 0 as well. */
+    sregs->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+    sregs->cr3 = machine->page_root;
+    sregs->cr4 |= CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    sregs->efer = EFER_LME | EFER_LMA | EFER_NXE;
+    sregs->apic_base = APIC_BASE | APIC_ENABLE | APIC_BSP;
+    sregs->cs = user_code;
+    sregs->ds = sregs->es = sregs->ss = user_data;
+    sregs->fs = sregs->gs = user_data;
+    sregs->ldt = (struct kvm_segment){.type = 2, .unusable = 1};
+    sregs->tr = (struct kvm_segment){
+        .base = machine->tss,
+        .limit = machine->tss_bytes - 1,
+        .selector = MACHINE_TSS,
+        .type = MAYFLY_TEST_TR_TYPE,
+        .present = 1,
+    };
+    sregs->gdt.base = machine->gdt;
+    sregs->gdt.limit = (uint16_t)(machine->gdt_bytes - 1);
+    sregs->idt.base = machine->idt;
+    sregs->idt.limit = (uint16_t)(machine->idt_bytes - 1);
+
+    vcpu->run->kvm_valid_regs = KVM_SYNC_X86_REGS;
+    vcpu->run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+}
+
+/* ---- Running --------------------------------------------------------- */
+
+/* Copies what KVM says about a port access, and decides on the copy. */
+static void read_port_exit(const struct kvm_run *run, struct vcpu_stop *stop)
+{
+    const struct kvm_regs *regs = &run->s.regs.regs;
+    const uint8_t *data = (const uint8_t *)run + run->io.data_offset;
+
+    if (run->io.port != MF_HYPERCALL_PORT || run->io.size != 1 ||
+        run->io.count != 1 || run->io.direction != KVM_EXIT_IO_OUT) {
+        stop->exit = VCPU_EXIT_PORT;
+        stop->detail = run->io.port;
+        return;
+    }
+    stop->exit = VCPU_EXIT_HYPERCALL;
+    stop->number = *data;
+    stop->args[0] = regs->rdi;
+    stop->args[1] = regs->rsi;
+}
+
+int vcpu_run(struct vcpu *vcpu, struct vcpu_stop *stop)
+{
+    struct kvm_run *run = vcpu->run;
+    int result = os_ioctl(vcpu->fd, KVM_RUN, 0);
+
+    if (result == -EINTR || result == -EAGAIN) {
+        __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_RELAXED);
+        stop->exit = VCPU_EXIT_SIGNAL;
+        return 0;
+    }
+    if (result)
+        return result;
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        read_port_exit(run, stop);
+        break;
+    case KVM_EXIT_SHUTDOWN:
+        stop->exit = VCPU_EXIT_TRIPLE;
+        break;
+    case KVM_EXIT_MMIO:
+        stop->exit = VCPU_EXIT_MEMORY;
+        stop->detail = run->mmio.phys_addr;
+        break;
+    default:
+        stop->exit = VCPU_EXIT_KVM;
+        stop->detail = run->exit_reason;
+        break;
+    }
+    return 0;
+}
+
+void vcpu_set_result(struct vcpu *vcpu, uint64_t result)
+{
+    /* rip stays: KVM completes the `out` when the guest runs on. */
+    vcpu->run->s.regs.regs.rax = result;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+}
+
+void vcpu_interrupt(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+void vcpu_get_regs(const struct vcpu *vcpu, uint64_t regs[MF_REG_COUNT],
+                   uint64_t *rip, uint64_t *rflags)
+{
+    const struct kvm_regs *from = &vcpu->run->s.regs.regs;
+    const uint64_t in_order[MF_REG_COUNT] = {
+        from->rax, from->rbx, from->rcx, from->rdx, from->rsi, from->rdi,
+        from->rbp, from->rsp, from->r8,  from->r9,  from->r10, from->r11,
+        from->r12, from->r13, from->r14, from->r15,
+    };
+
+    memcpy(regs, in_order, sizeof(in_order));
+    *rip = from->rip;
+    *rflags = from->rflags;
+}
+
+int vcpu_get_fault_address(const struct vcpu *vcpu, uint64_t *address)
+{
+    struct kvm_sregs sregs;
+    int result = os_ioctl(vcpu->fd, KVM_GET_SREGS, (uintptr_t)&sregs);
+
+    if (!result)
+        *address = sregs.cr2;
+    return result;
+}

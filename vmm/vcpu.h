@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* The virtual processor: loaded with a ring-3 state, run, asked why it stopped.
+ */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+/*
+ * Registers travel through the page that KVM shares with us
+ * (KVM_CAP_SYNC_REGS), not by system calls. One thread owns a vCPU;
+ * vcpu_interrupt alone may be called from elsewhere.
+ */
+
+#include <stdint.h>
+
+#include "vmm/base/util.h"
+#include "vmm/kvm.h"
+#include "vmm/machine.h"
+
+struct kvm_run;
+
+struct vcpu {
+    int fd;
+    struct kvm_run *run; /* shared with KVM */
+    size_t run_bytes;
+};
+
+/*
+ * Creates the VM's processor. On hardware KVM also lets the guest have the
+ * host's vector state and FSGSBASE, which a software backend gives anyway, and
+ * makes its time-stamp counter the host's. Stores the vector state that the
+ * guest may use (XCR0) in `*xcr0`. Returns 0 or a negative errno.
+ */
+MUST_CHECK int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm,
+                           uint64_t *xcr0, char *error);
+
+/* Loads the state in which a guest starts: ring 3, at `entry`. */
+void vcpu_set_entry(struct vcpu *vcpu, const struct machine *machine,
+                    uint64_t entry);
+
+/* Why a vCPU stopped. */
+enum vcpu_exit {
+    VCPU_EXIT_HYPERCALL, /* number and arguments are in struct vcpu_stop */
+    VCPU_EXIT_SIGNAL,    /* a signal came, or vcpu_interrupt was called */
+    VCPU_EXIT_TRIPLE,    /* an exception without a handler */
+    VCPU_EXIT_PORT,      /* I/O that is no hypercall; detail: the port */
+    VCPU_EXIT_MEMORY,    /* unbacked guest-physical memory; detail: address */
+    VCPU_EXIT_KVM,       /* KVM cannot go on; detail: its reason */
+};
+
+struct vcpu_stop {
+    enum vcpu_exit exit;
+    unsigned number; /* of the hypercall */
+    uint64_t args[2];
+    uint64_t detail;
+};
+
+/*
+ * Runs the guest until something stops it. Returns 0 and fills `*stop`, or a
+ * negative errno if KVM refuses to run.
+ */
+MUST_CHECK int vcpu_run(struct vcpu *vcpu, struct vcpu_stop *stop);
+
+/* Sets what the hypercall that stopped the vCPU returns. */
+void vcpu_set_result(struct vcpu *vcpu, uint64_t result);
+
+/* Makes the current or the next vcpu_run return at once. Signal handlers. */
+void vcpu_interrupt(struct vcpu *vcpu);
+
+/* General registers at the last stop, in the order of enum mf_reg. */
+void vcpu_get_regs(const struct vcpu *vcpu, uint64_t regs[MF_REG_COUNT],
+                   uint64_t *rip, uint64_t *rflags);
+
+/* Asks KVM for the page-fault address (CR2). Returns 0 or a negative errno. */
+MUST_CHECK int vcpu_get_fault_address(const struct vcpu *vcpu,
+                                      uint64_t *address);
+
+/* Ends the processor. */
+void vcpu_destroy(struct vcpu *vcpu);
+
+#endif

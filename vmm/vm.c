@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a VM out of its parts, in the order in which a machine comes up. */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include "vmm/base/error.h"
+#include "vmm/base/log.h"
+#include "vmm/base/os.h"
+
+/* ---- Parts ------------------------------------------------------------ */
+
+void vm_note_stage(struct mayfly *vm, enum mayfly_stage stage)
+{
+    if (!vm->stats.stage_ns[stage])
+        vm->stats.stage_ns[stage] = clock_host_ns();
+}
+
+/* Maps one RAM region; host memory comes when the guest touches it. */
+static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
+{
+    struct gmem_region *region = &vm->mem.regions[vm->mem.count];
+    void *host = NULL;
+
+    if (range->bytes == 0)
+        return 0;
+    int result =
+        os_mmap(range->bytes, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, &host);
+    if (result)
+        return error_system(error, result, "cannot map %llu MiB of memory",
+                            (unsigned long long)(range->bytes >> 20));
+    *region = (struct gmem_region){range->base, range->bytes, host};
+    vm->mem.count++;
+    return kvm_add_memory(&vm->kvm, range->base, range->bytes, host, error);
+}
+
+static void free_ram(struct mayfly *vm)
+{
+    for (unsigned i = 0; i < vm->mem.count; i++)
+        os_munmap(vm->mem.regions[i].host, vm->mem.regions[i].bytes);
+    vm->mem.count = 0;
+}
+
+static int add_consoles(struct mayfly *vm)
+{
+    const struct mayfly_options *options = &vm->options;
+    int result = native_init(&vm->native, &vm->mem);
+
+    if (result)
+        return result;
+    console_init(&vm->console, options->in, options->out, CONSOLE_OUT_CHAINS);
+    result = native_add(&vm->native, &vm->console.dev, vm->console.flags);
+    if (result)
+        return result;
+    console_init(&vm->errors, -1, options->err, CONSOLE_ERR_CHAINS);
+    return native_add(&vm->native, &vm->errors.dev, vm->errors.flags);
+}
+
+static int start_clock(struct mayfly *vm, char *error)
+{
+    int khz = kvm_tsc_khz(&vm->kvm);
+
+    if (khz <= 0)
+        return error_set(error, khz ? khz : -ENOTSUP,
+                         "KVM does not know the rate of the TSC");
+    clock_init(&vm->clock, (uint32_t)khz);
+    return 0;
+}
+
+/* Fills the machine around the loaded image. */
+static int build_machine(struct mayfly *vm, char *error)
+{
+    struct machine_boot boot = {
+        .clock = vm->clock.now,
+        .xcr0 = vm->xcr0,
+        .hwcap = (uint32_t)getauxval(AT_HWCAP),
+        .hwcap2 = (uint32_t)getauxval(AT_HWCAP2),
+        .args = vm->options.args,
+        .env = vm->options.env,
+    };
+    long got = os_syscall(SYS_getrandom, boot.seed, sizeof(boot.seed), 0);
+
+    if (got != sizeof(boot.seed))
+        return error_system(error, got < 0 ? (int)got : -EIO,
+                            "cannot get a random seed");
+    int result =
+        machine_build(&vm->machine, &vm->image, &boot, &vm->mem, error);
+    explicit_bzero(&boot.seed, sizeof(boot.seed));
+    return result;
+}
+
+/* ---- Life cycle ------------------------------------------------------- */
+
+int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
+                  char *error)
+{
+    unsigned long calls = os_calls;
+    struct mayfly *vm = calloc(1, sizeof(*vm));
+
+    if (!vm)
+        return error_system(error, -ENOMEM, "cannot create a VM");
+    vm->options = *options;
+    vm->image_fd = -1;
+    vm_note_stage(vm, MAYFLY_STAGE_CREATE);
+
+    int result = kvm_create(&vm->kvm, error);
+    if (result)
+        goto free_vm;
+    vm_note_stage(vm, MAYFLY_STAGE_VM);
+    result = vcpu_create(&vm->vcpu, &vm->kvm, &vm->xcr0, error);
+    if (result)
+        goto destroy_kvm;
+    vm_note_stage(vm, MAYFLY_STAGE_VCPU);
+    result = start_clock(vm, error);
+    if (result)
+        goto destroy_vcpu;
+    vm->os_calls += os_calls - calls;
+    *out = vm;
+    return 0;
+
+destroy_vcpu:
+    vcpu_destroy(&vm->vcpu);
+destroy_kvm:
+    kvm_destroy(&vm->kvm);
+free_vm:
+    free(vm);
+    return result;
+}
+
+/*
+ * The whole way from an image to a processor that is about to run it.
+ */
+int mayfly_load(struct mayfly *vm, int image_fd, char *error)
+{
+    unsigned long calls = os_calls;
+    uint64_t mem_bytes = vm->options.mem_bytes;
+
+    if (vm->loaded || vm->mem.count)
+        return error_set(error, -EBUSY, "this VM has an image already");
+    int result = image_read(&vm->image, image_fd, error);
+    if (result)
+        return result;
+    if (!mem_bytes)
+        mem_bytes =
+            max_u64(MAYFLY_MEM_DEFAULT, machine_mem_bytes_min(&vm->image));
+    result = machine_plan(&vm->machine, &vm->image, mem_bytes, error);
+    for (unsigned i = 0; i < ARRAY_SIZE(vm->machine.ram) && !result; i++)
+        result = add_ram(vm, &vm->machine.ram[i], error);
+    if (result)
+        return result;
+    vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
+
+    result = image_load(&vm->image, image_fd, &vm->mem, error);
+    if (!result)
+        result = build_machine(vm, error);
+    if (result)
+        return result;
+    result = add_consoles(vm);
+    if (result)
+        return error_system(error, result, "cannot add the consoles");
+    vcpu_set_entry(&vm->vcpu, &vm->machine, vm->image.entry);
+    vm->image_fd = image_fd;
+    vm->loaded = true;
+    vm_note_stage(vm, MAYFLY_STAGE_IMAGE);
+    vm->os_calls += os_calls - calls;
+    return 0;
+}
+
+void mayfly_destroy(struct mayfly *vm)
+{
+    if (!vm)
+        return;
+    vm_unprepare_run(vm);
+    vcpu_destroy(&vm->vcpu);
+    kvm_destroy(&vm->kvm);
+    free_ram(vm);
+    free(vm);
+}
+
+void mayfly_set_log_level(enum mayfly_log_level level)
+{
+    log_set_level((enum log_level)level);
+}
+
+/* ---- Reports ----------------------------------------------------------- */
+
+const char *mayfly_stage_name(enum mayfly_stage stage)
+{
+    static const char *const names[MAYFLY_STAGE_COUNT] = {
+        [MAYFLY_STAGE_CREATE] = "create",
+        [MAYFLY_STAGE_VM] = "vm",
+        [MAYFLY_STAGE_VCPU] = "vcpu",
+        [MAYFLY_STAGE_MEMORY] = "memory",
+        [MAYFLY_STAGE_IMAGE] = "image",
+        [MAYFLY_STAGE_CONFINED] = "confined",
+        [MAYFLY_STAGE_ENTRY] = "entry",
+        [MAYFLY_STAGE_START] = "start",
+        [MAYFLY_STAGE_MAIN] = "main",
+        [MAYFLY_STAGE_FIRST_OUTPUT] = "first-output",
+        [MAYFLY_STAGE_READY] = "ready",
+        [MAYFLY_STAGE_END] = "end",
+    };
+
+    return stage < MAYFLY_STAGE_COUNT ? names[stage] : "";
+}
+
+/* Bytes of RAM for which the host has pages. */
+static uint64_t touched_bytes(const struct gmem *mem)
+{
+    unsigned char resident[4096];
+    const uint64_t page = 4096, step = sizeof(resident) * page;
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct gmem_region *region = &mem->regions[i];
+
+        for (uint64_t at = 0; at < region->bytes; at += step) {
+            uint64_t bytes = min_u64(step, region->bytes - at);
+
+            if (os_syscall(SYS_mincore, region->host + at, bytes, resident))
+                return 0;
+            for (uint64_t p = 0; p < bytes / page; p++)
+                pages += resident[p] & 1;
+        }
+    }
+    return pages * page;
+}
+
+static const char *syscall_name(uint32_t number)
+{
+    static const char *const names[] = {
+#include "syscall_names.h"
+    };
+
+    if (number >= ARRAY_SIZE(names) || !names[number])
+        return "unknown";
+    return names[number];
+}
+
+/* The guest's own words: copied, bounded, shown, never acted on. */
+static void read_guest_notes(const struct mayfly *vm,
+                             struct mayfly_stats *stats)
+{
+    struct mf_boot boot;
+    const enum mayfly_stage stages[] = {
+        [MF_STAMP_START] = MAYFLY_STAGE_START,
+        [MF_STAMP_MAIN] = MAYFLY_STAGE_MAIN,
+    };
+
+    if (gmem_read(&vm->mem, gpa(MF_BOOT_PAGE), &boot, sizeof(boot)))
+        return;
+    for (unsigned i = 0; i < ARRAY_SIZE(stages); i++) {
+        uint64_t ns = clock_host_from_tsc(&vm->clock, boot.stamps[i]);
+
+        if (boot.stamps[i] && ns >= stats->stage_ns[MAYFLY_STAGE_ENTRY] &&
+            ns <= clock_host_ns())
+            stats->stage_ns[stages[i]] = ns;
+    }
+    for (unsigned i = 0; i < MF_MISSING_MAX; i++) {
+        const struct mf_missing *missing = &boot.missing[i];
+
+        if (!missing->count)
+            continue;
+        stats->missing[stats->missing_count++] = (struct mayfly_missing){
+            .name = syscall_name(missing->number),
+            .number = missing->number,
+            .count = missing->count,
+        };
+    }
+}
+
+void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
+{
+    *stats = vm->stats;
+    stats->monitor_calls = vm->os_calls;
+    stats->output_bytes = vm->console.output_bytes + vm->errors.output_bytes;
+    stats->output_writes = vm->console.output_writes + vm->errors.output_writes;
+    stats->input_bytes = vm->console.input_bytes;
+    stats->mem_bytes = vm->machine.mem_bytes;
+    stats->mem_touched_bytes = touched_bytes(&vm->mem);
+    if (vm->loaded)
+        read_guest_notes(vm, stats);
+}
+
+/* ---- Looking without running ------------------------------------------- */
+
+int mayfly_inspect(int image_fd, struct mayfly_image *out, char *error)
+{
+    struct image image;
+    int result = image_read(&image, image_fd, error);
+
+    if (result)
+        return result;
+    *out = (struct mayfly_image){
+        .abi_major = image.abi_major,
+        .abi_minor = image.abi_minor,
+        .entry = image.entry,
+        .stack_bytes = image.stack_bytes,
+        .mem_bytes_min = machine_mem_bytes_min(&image),
+        .segment_count = image.segment_count,
+    };
+    for (unsigned i = 0; i < image.segment_count; i++) {
+        const struct image_segment *from = &image.segments[i];
+
+        out->segments[i] = (struct mayfly_segment){
+            .address = from->address,
+            .bytes = from->bytes,
+            .file_bytes = from->file_bytes,
+            .write = from->write,
+            .execute = from->execute,
+        };
+    }
+    return 0;
+}
+
+_Static_assert(MAYFLY_SEGMENTS_MAX == IMAGE_SEGMENTS_MAX, "one limit");
+_Static_assert(MAYFLY_MISSING_MAX == MF_MISSING_MAX, "one limit");
+_Static_assert(MAYFLY_ERROR_BYTES == ERROR_BYTES, "one limit");
+_Static_assert((int)MAYFLY_LOG_WARN == (int)LOG_WARN &&
+                   (int)MAYFLY_LOG_DEBUG == (int)LOG_DEBUG,
+               "one order");
