@@ -59,6 +59,8 @@ int cmd_inspect(int argc, char **argv)
     int fd = cli_open_image(path, &closed, &status);
     if (fd < 0)
         return status;
+    if (closed & 1u << STDOUT_FILENO)
+        return cli_fail(CLI_FAILED, "standard output is closed");
     int result = mayfly_inspect(fd, &image, error);
     close(fd);
     if (result)

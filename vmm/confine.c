@@ -24,8 +24,20 @@ struct landlock_attributes {
     uint64_t scoped;
 };
 
-/* Highest access right of each ABI version, the last one for later ones. */
-static const unsigned fs_rights[] = {13, 14, 15, 15, 16};
+/* What each version of the ABI handles, and how much of the structure it
+ * knows. Nothing of it is allowed again by any rule. */
+static const struct {
+    unsigned fs_rights;
+    uint64_t net, scoped;
+    size_t bytes;
+} landlock_steps[] = {
+    /* 6 */ {16, 3, 3, sizeof(struct landlock_attributes)},
+    /* 5 */ {16, 3, 0, offsetof(struct landlock_attributes, scoped)},
+    /* 4 */ {15, 3, 0, offsetof(struct landlock_attributes, scoped)},
+    /* 3 */ {15, 0, 0, offsetof(struct landlock_attributes, net)},
+    /* 2 */ {14, 0, 0, offsetof(struct landlock_attributes, net)},
+    /* 1 */ {13, 0, 0, offsetof(struct landlock_attributes, net)},
+};
 
 int confine_landlock_abi(void)
 {
@@ -33,24 +45,32 @@ int confine_landlock_abi(void)
                            LANDLOCK_VERSION_FLAG);
 }
 
+/* The newest ruleset that the kernel takes, usually the first one tried. */
+static int create_ruleset(void)
+{
+    int fd = -ENOSYS;
+
+    for (size_t i = 0; i < ARRAY_SIZE(landlock_steps); i++) {
+        struct landlock_attributes attributes = {
+            .fs = (1ull << landlock_steps[i].fs_rights) - 1,
+            .net = landlock_steps[i].net,
+            .scoped = landlock_steps[i].scoped,
+        };
+
+        fd = (int)os_syscall(SYS_landlock_create_ruleset, &attributes,
+                             landlock_steps[i].bytes, 0);
+        if (fd != -E2BIG && fd != -EINVAL)
+            break;
+    }
+    return fd;
+}
+
 static int apply_landlock(void)
 {
-    int abi = confine_landlock_abi();
+    int fd = create_ruleset();
 
-    if (abi <= 0)
+    if (fd == -ENOSYS || fd == -EOPNOTSUPP)
         return 0; /* the kernel has none, or it is not enabled */
-
-    unsigned known = (unsigned)min_u64((uint64_t)abi, ARRAY_SIZE(fs_rights));
-    struct landlock_attributes attributes = {
-        .fs = (1ull << fs_rights[known - 1]) - 1,
-        .net = abi >= 4 ? 3 : 0,    /* bind and connect */
-        .scoped = abi >= 6 ? 3 : 0, /* abstract sockets and signals */
-    };
-    size_t bytes = abi >= 6   ? sizeof(attributes)
-                   : abi >= 4 ? offsetof(struct landlock_attributes, scoped)
-                              : offsetof(struct landlock_attributes, net);
-    int fd =
-        (int)os_syscall(SYS_landlock_create_ruleset, &attributes, bytes, 0);
     if (fd < 0)
         return fd;
     int result = (int)os_syscall(SYS_landlock_restrict_self, fd, 0);

@@ -12,12 +12,15 @@
 #include "vmm/base/os.h"
 
 #define PHNUM_MAX       32
-#define NOTES_BYTES_MAX 4096
+#define NOTES_BYTES_MAX 1024
 #define STACK_BYTES_MAX (1ull << 30)
 
-/* The start of the file, read in one go: the headers usually are in it. */
+/*
+ * The start of the file, read in one go: the headers and the note usually are
+ * in it. Not larger, because each page of our own stack costs a page fault.
+ */
 struct head {
-    uint8_t bytes[4096];
+    uint8_t bytes[1024];
     size_t count;
 };
 
@@ -242,6 +245,8 @@ int image_read(struct image *image, int fd, char *error)
 
     memset(image, 0, sizeof(*image));
     ssize_t got = os_pread(fd, head.bytes, sizeof(head.bytes), 0);
+    if (got == -EISDIR)
+        return error_set(error, -ENOEXEC, "a directory, not an image");
     if (got < 0)
         return error_system(error, (int)got, "cannot read");
     head.count = (size_t)got;

@@ -32,21 +32,35 @@ static uint64_t spare_tables_bytes(const struct image *image,
     return bytes > low ? bytes - low : 0;
 }
 
-static uint64_t stack_bytes(const struct image *image, uint64_t mem_bytes)
+/* The stack if there is room: a sixteenth of the memory, within bounds. */
+static uint64_t stack_bytes_wanted(const struct image *image,
+                                   uint64_t mem_bytes)
 {
     if (image->stack_bytes)
         return image->stack_bytes;
     return max_u64(
         STACK_BYTES_MIN,
-        min_u64(STACK_BYTES_MAX, round_down(mem_bytes / 8, PAGE_BYTES)));
+        min_u64(STACK_BYTES_MAX, round_down(mem_bytes / 16, PAGE_BYTES)));
+}
+
+static uint64_t stack_bytes_min(const struct image *image)
+{
+    return image->stack_bytes ? image->stack_bytes : STACK_BYTES_MIN;
+}
+
+/* What must fit in beside stack and tables. */
+static uint64_t fixed_bytes(const struct image *image)
+{
+    return image->end + GUARD_BYTES + FREE_BYTES_MIN;
 }
 
 uint64_t machine_mem_bytes_min(const struct image *image)
 {
-    uint64_t stack = image->stack_bytes ? image->stack_bytes : STACK_BYTES_MIN;
+    uint64_t bytes = fixed_bytes(image) + stack_bytes_min(image);
+    uint64_t min = bytes + spare_tables_bytes(image, bytes);
 
-    return image->end + spare_tables_bytes(image, image->end + GIB) +
-           GUARD_BYTES + stack + FREE_BYTES_MIN;
+    /* The tables may push it over the line where one more is needed. */
+    return bytes + spare_tables_bytes(image, min);
 }
 
 int machine_plan(struct machine *machine, const struct image *image,
@@ -70,13 +84,15 @@ int machine_plan(struct machine *machine, const struct image *image,
     machine->tables.bytes = spare_tables_bytes(image, mem_bytes);
     machine->stack.base =
         machine->tables.base + machine->tables.bytes + GUARD_BYTES;
-    machine->stack.bytes = stack_bytes(image, mem_bytes);
-    uint64_t top = machine->stack.base + machine->stack.bytes;
-    if (top + FREE_BYTES_MIN > machine->ram[0].bytes)
+    uint64_t taken = fixed_bytes(image) + machine->tables.bytes;
+    if (taken + stack_bytes_min(image) > machine->ram[0].bytes)
         return error_set(error, -ENOMEM,
                          "does not fit into %llu KiB of memory; it needs %llu",
                          (unsigned long long)(mem_bytes >> 10),
                          (unsigned long long)(round_up(min, 1024) >> 10));
+    machine->stack.bytes = min_u64(stack_bytes_wanted(image, mem_bytes),
+                                   machine->ram[0].bytes - taken);
+    uint64_t top = machine->stack.base + machine->stack.bytes;
     machine->free[0].base = top;
     machine->free[0].bytes = machine->ram[0].bytes - top;
     machine->free[1] = machine->ram[1];
@@ -230,19 +246,36 @@ static int map_memory(struct machine *machine, const struct image *image,
 
 /* ---- The boot page --------------------------------------------------- */
 
+/*
+ * Where the strings go: what is left of the boot page if they fit there, which
+ * saves a page, or the pages that the ABI sets aside.
+ */
+static uint64_t strings_address(const struct machine_boot *from)
+{
+    const char *const *lists[] = {from->args, from->env};
+    uint64_t room = MF_PAGE_BYTES - sizeof(struct mf_boot);
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(lists); i++)
+        for (const char *const *at = lists[i]; at && *at; at++)
+            bytes += strlen(*at) + 1;
+    return bytes <= room ? MF_BOOT_PAGE + sizeof(struct mf_boot) : MF_STRINGS;
+}
+
 /* Appends the strings of a list. Returns 0 or -E2BIG. */
 static int put_strings(const struct gmem *mem, const char *const *strings,
-                       uint32_t *count, uint32_t *used)
+                       struct mf_boot *boot, uint32_t *count)
 {
     for (; strings && *strings; strings++, ++*count) {
         size_t bytes = strlen(*strings) + 1;
 
-        if (bytes > MF_STRINGS_BYTES_MAX - *used)
+        if (bytes > MF_STRINGS_BYTES_MAX - boot->strings_bytes)
             return -E2BIG;
-        int error = gmem_write(mem, gpa(MF_STRINGS + *used), *strings, bytes);
+        int error = gmem_write(mem, gpa(boot->strings + boot->strings_bytes),
+                               *strings, bytes);
         if (error)
             return error;
-        *used += (uint32_t)bytes;
+        boot->strings_bytes += (uint32_t)bytes;
     }
     return 0;
 }
@@ -264,18 +297,18 @@ static int build_boot_page(const struct machine *machine,
         .image = {image->base, image->end - image->base},
         .phdr = image->phdr,
         .phnum = image->phnum,
-        .strings = MF_STRINGS,
+        .strings = strings_address(from),
         .clock = from->clock,
         .xcr0 = from->xcr0,
         .hwcap = from->hwcap,
         .hwcap2 = from->hwcap2,
         .device_bytes = sizeof(struct mf_device),
     };
-    int result = put_strings(mem, from->args, &boot.argc, &boot.strings_bytes);
+    int result = put_strings(mem, from->args, &boot, &boot.argc);
 
     memcpy(boot.seed, from->seed, sizeof(boot.seed));
     if (!result)
-        result = put_strings(mem, from->env, &boot.envc, &boot.strings_bytes);
+        result = put_strings(mem, from->env, &boot, &boot.envc);
     if (result == -E2BIG)
         return error_set(error, result,
                          "arguments and environment are longer than %llu bytes",

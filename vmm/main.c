@@ -71,13 +71,13 @@ static unsigned occupy_closed(void)
 
 int cli_open_image(const char *path, unsigned *closed, int *status)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY);
 
     *closed = 0;
     if (fd >= 0 && fd <= STDERR_FILENO) {
         close(fd);
         *closed = occupy_closed();
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = open(path, O_RDONLY);
     }
     if (fd < 0)
         *status = cli_fail(errno == ENOENT || errno == ENOTDIR ? CLI_NOT_FOUND

@@ -59,7 +59,7 @@ struct mayfly_options {
     uint64_t timeout_ns;     /* run at most this long; 0: no limit */
 };
 
-#define MAYFLY_MEM_DEFAULT (64ull << 20)
+#define MAYFLY_MEM_DEFAULT (16ull << 20)
 
 /*
  * Makes a VM; `options` and what it points to must live until mayfly_load has

@@ -88,6 +88,7 @@ int vm_prepare_run(struct mayfly *vm, char *error)
         result = make_tick(vm, thread);
     if (result)
         return error_system(error, result, "cannot make the tick's timer");
+    running = &vm->vcpu;
     atomic_store(&vm->thread, thread);
     return 0;
 }
@@ -390,6 +391,16 @@ static void finish_output(struct mayfly *vm, struct mayfly_result *result)
     }
 }
 
+/* Host monotonic time in `timeout_ns`; UINT64_MAX for never. */
+static uint64_t deadline(uint64_t timeout_ns)
+{
+    uint64_t now = clock_host_ns();
+
+    if (timeout_ns == 0 || timeout_ns > UINT64_MAX - now)
+        return UINT64_MAX;
+    return now + timeout_ns;
+}
+
 int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
 {
     unsigned long calls = os_calls;
@@ -398,16 +409,13 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
     memset(result, 0, sizeof(*result));
     if (failure)
         return failure;
-    vm->deadline_ns = UINT64_MAX;
-    if (vm->options.timeout_ns)
-        vm->deadline_ns = clock_host_ns() + vm->options.timeout_ns;
-    running = &vm->vcpu;
+    vm->deadline_ns = deadline(vm->options.timeout_ns);
     failure = run_until_end(vm, result, error);
     if (!failure)
         finish_output(vm, result);
     vm_note_stage(vm, MAYFLY_STAGE_END);
-    running = NULL;
     atomic_store(&vm->thread, 0);
+    running = NULL;
     vm->os_calls += os_calls - calls;
     return failure;
 }

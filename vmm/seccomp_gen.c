@@ -46,6 +46,11 @@ static const int allowed[] = {
 
 static const unsigned long allowed_ioctls[] = {KVM_RUN, KVM_GET_SREGS};
 
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The kernel takes 32 bits; libcs extend the rest as they like. */
+#define IOCTL_MASK 0xffffffffu
+
 static void check(int result, const char *what)
 {
     if (result >= 0)
@@ -76,13 +81,13 @@ int main(void)
     }
     check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2),
           "binary search");
-    for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+    for (size_t i = 0; i < COUNT(allowed); i++)
         check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0),
               "allow a call");
-    for (size_t i = 0; i < sizeof(allowed_ioctls) / sizeof(allowed_ioctls[0]);
-         i++)
-        check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                               SCMP_A1(SCMP_CMP_EQ, allowed_ioctls[i])),
+    for (size_t i = 0; i < COUNT(allowed_ioctls); i++)
+        check(seccomp_rule_add(
+                  filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                  SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_MASK, allowed_ioctls[i])),
               "allow an ioctl");
     check(seccomp_export_bpf(filter, fileno(file)), "export");
     print_program(file);

@@ -34,9 +34,11 @@ static inline long os_result(long result)
     return result < 0 ? -errno : result;
 }
 
+/* Not by open(): musl's sets close-on-exec once more by a second call. */
 static inline int os_open(const char *path, int flags)
 {
-    return (int)os_result(open(path, flags | O_CLOEXEC, 0666));
+    return (int)os_result(
+        syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0666));
 }
 
 static inline int os_close(int fd)
