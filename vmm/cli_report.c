@@ -237,6 +237,28 @@ static void put_reason(FILE *to, const struct mayfly_crash *crash)
     }
 }
 
+/* One line a frame; runs of the same one, as recursion has them, are folded. */
+static void put_frames(FILE *to, const struct mayfly_frame *frames,
+                       unsigned count)
+{
+    for (unsigned i = 0; i < count;) {
+        unsigned same = 1;
+
+        while (i + same < count &&
+               frames[i + same].address == frames[i].address)
+            same++;
+        fprintf(to, "  #%-2u 0x%08llx", i,
+                (unsigned long long)frames[i].address);
+        if (frames[i].name[0])
+            fprintf(to, " %s+0x%llx", frames[i].name,
+                    (unsigned long long)frames[i].offset);
+        if (same > 1)
+            fprintf(to, " (%u times)", same);
+        fputc('\n', to);
+        i += same;
+    }
+}
+
 void report_crash(FILE *to, const struct mayfly_crash *crash,
                   const struct mayfly_frame *frames, unsigned count)
 {
@@ -253,12 +275,5 @@ void report_crash(FILE *to, const struct mayfly_crash *crash,
         fprintf(to, "  %-3s %016llx%s", names[i],
                 (unsigned long long)crash->regs[i], i % 4 == 3 ? "\n" : "");
     fprintf(to, "backtrace:\n");
-    for (unsigned i = 0; i < count; i++) {
-        fprintf(to, "  #%-2u 0x%08llx", i,
-                (unsigned long long)frames[i].address);
-        if (frames[i].name[0])
-            fprintf(to, " %s+0x%llx", frames[i].name,
-                    (unsigned long long)frames[i].offset);
-        fputc('\n', to);
-    }
+    put_frames(to, frames, count);
 }

@@ -15,15 +15,6 @@
 #define NOTES_BYTES_MAX 1024
 #define STACK_BYTES_MAX (1ull << 30)
 
-/*
- * The start of the file, read in one go: the headers and the note usually are
- * in it. Not larger, because each page of our own stack costs a page fault.
- */
-struct head {
-    uint8_t bytes[1024];
-    size_t count;
-};
-
 /* Reads exactly `bytes` bytes. Returns 0, -ENOEXEC if the file ends before. */
 static int read_at(int fd, void *to, uint64_t bytes, uint64_t offset)
 {
@@ -43,23 +34,25 @@ static int read_at(int fd, void *to, uint64_t bytes, uint64_t offset)
     return 0;
 }
 
-static int read_part(const struct head *head, int fd, void *to, uint64_t bytes,
-                     uint64_t offset)
+/* The same, without a call for what is in the head already. */
+static int read_part(const struct image *image, int fd, void *to,
+                     uint64_t bytes, uint64_t offset)
 {
     if (offset > INT64_MAX || bytes > INT64_MAX - offset)
         return -ENOEXEC;
-    if (offset + bytes <= head->count) {
-        memcpy(to, head->bytes + offset, bytes);
+    if (offset + bytes <= image->head_bytes) {
+        memcpy(to, image->head + offset, bytes);
         return 0;
     }
     return read_at(fd, to, bytes, offset);
 }
 
-static int check_header(const struct head *head, Elf64_Ehdr *elf, char *error)
+static int check_header(const struct image *image, Elf64_Ehdr *elf, char *error)
 {
-    if (head->count < sizeof(*elf) || memcmp(head->bytes, ELFMAG, SELFMAG) != 0)
+    if (image->head_bytes < sizeof(*elf) ||
+        memcmp(image->head, ELFMAG, SELFMAG) != 0)
         return error_set(error, -ENOEXEC, "not an ELF file");
-    memcpy(elf, head->bytes, sizeof(*elf));
+    memcpy(elf, image->head, sizeof(*elf));
     if (elf->e_ident[EI_CLASS] != ELFCLASS64 ||
         elf->e_ident[EI_DATA] != ELFDATA2LSB || elf->e_machine != EM_X86_64)
         return error_set(error, -ENOEXEC, "not an x86-64 ELF file");
@@ -149,8 +142,8 @@ static int use_note(struct image *image, const uint8_t *desc, size_t bytes,
 }
 
 /* Looks for our note in one PT_NOTE segment. Leaves *found alone if none. */
-static int scan_notes(struct image *image, const struct head *head, int fd,
-                      const Elf64_Phdr *ph, bool *found, char *error)
+static int scan_notes(struct image *image, int fd, const Elf64_Phdr *ph,
+                      bool *found, char *error)
 {
     uint8_t notes[NOTES_BYTES_MAX];
     uint64_t bytes = ph->p_filesz;
@@ -158,7 +151,7 @@ static int scan_notes(struct image *image, const struct head *head, int fd,
     if (bytes > sizeof(notes))
         return error_set(error, -ENOEXEC, "notes too long: %llu bytes",
                          (unsigned long long)bytes);
-    int result = read_part(head, fd, notes, bytes, ph->p_offset);
+    int result = read_part(image, fd, notes, bytes, ph->p_offset);
     if (result)
         return error_set(error, result, "notes end past the file's end");
 
@@ -238,23 +231,22 @@ static int check_whole(struct image *image, const Elf64_Ehdr *elf,
 
 int image_read(struct image *image, int fd, char *error)
 {
-    struct head head;
     Elf64_Ehdr elf = {0};
     Elf64_Phdr phs[PHNUM_MAX];
     bool has_note = false;
 
     memset(image, 0, sizeof(*image));
-    ssize_t got = os_pread(fd, head.bytes, sizeof(head.bytes), 0);
+    ssize_t got = os_pread(fd, image->head, sizeof(image->head), 0);
     if (got == -EISDIR)
         return error_set(error, -ENOEXEC, "a directory, not an image");
     if (got < 0)
         return error_system(error, (int)got, "cannot read");
-    head.count = (size_t)got;
-    int result = check_header(&head, &elf, error);
+    image->head_bytes = (size_t)got;
+    int result = check_header(image, &elf, error);
     if (result)
         return result;
     result =
-        read_part(&head, fd, phs, elf.e_phnum * sizeof(phs[0]), elf.e_phoff);
+        read_part(image, fd, phs, elf.e_phnum * sizeof(phs[0]), elf.e_phoff);
     if (result)
         return error_set(error, result,
                          "program headers end past the file's end");
@@ -266,8 +258,7 @@ int image_read(struct image *image, int fd, char *error)
             break;
         case PT_NOTE:
             if (!has_note)
-                result =
-                    scan_notes(image, &head, fd, &phs[i], &has_note, error);
+                result = scan_notes(image, fd, &phs[i], &has_note, error);
             break;
         case PT_INTERP:
         case PT_DYNAMIC:
@@ -303,11 +294,8 @@ int image_load(const struct image *image, int fd, const struct gmem *mem,
             gmem_map(mem, gpa(segment->address), segment->bytes, &host);
         if (result)
             return error_set(error, result, "no room for segment %u", i);
-        if (segment->file_offset > INT64_MAX - segment->file_bytes)
-            result = -ENOEXEC;
-        else
-            result =
-                read_at(fd, host, segment->file_bytes, segment->file_offset);
+        result = read_part(image, fd, host, segment->file_bytes,
+                           segment->file_offset);
         if (result == -ENOEXEC)
             return error_set(error, result,
                              "segment %u ends past the file's end", i);

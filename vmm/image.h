@@ -17,6 +17,13 @@
 
 #define IMAGE_SEGMENTS_MAX 16
 
+/*
+ * The start of the file is read in one go: headers, note and perhaps a first
+ * segment are in it. No more than this, because each page of our own stack
+ * costs a page fault.
+ */
+#define IMAGE_HEAD_BYTES 1024
+
 /* A PT_LOAD segment whose address range was checked. */
 struct image_segment {
     uint64_t address;     /* first byte */
@@ -35,9 +42,11 @@ struct image {
     uint64_t end;   /* of the last segment, rounded up to a page */
     uint64_t phdr;  /* address of the program headers, 0 if not loaded */
     unsigned phnum;
-    uint64_t stack_bytes;   /* wanted; 0: no wish */
-    uint64_t fault_entry;   /* stubs, inside an executable segment */
-    uint32_t fault_vectors; /* exceptions that have one */
+    uint64_t stack_bytes;           /* wanted; 0: no wish */
+    uint64_t fault_entry;           /* stubs, inside an executable segment */
+    uint32_t fault_vectors;         /* exceptions that have one */
+    uint8_t head[IMAGE_HEAD_BYTES]; /* of the file ... */
+    size_t head_bytes;              /* ... as far as there is one */
     unsigned segment_count;
     struct image_segment segments[IMAGE_SEGMENTS_MAX]; /* ascending, apart */
 };
