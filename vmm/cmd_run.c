@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -277,13 +276,26 @@ static void close_report(FILE *file, const char *path, int *status)
                            *path ? path : "the report");
 }
 
+/*
+ * The peak resident set in KiB, or 0, from /proc/self/status. getrusage() would
+ * count what the process was before it became this program.
+ */
+static long read_peak_rss_kib(int status_fd)
+{
+    static const char key[] = "VmHWM:";
+    char text[2048];
+    ssize_t bytes = pread(status_fd, text, sizeof(text) - 1, 0);
+
+    if (bytes <= 0)
+        return 0;
+    text[bytes] = '\0';
+    const char *at = strstr(text, key);
+    return at ? strtol(at + strlen(key), NULL, 10) : 0;
+}
+
 static void report_run(const struct request *request, struct cli_run *run,
                        FILE *stats, FILE *timeline)
 {
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    run->peak_rss_kib = usage.ru_maxrss;
     if (timeline && *request->timeline_path)
         report_trace(timeline, run);
     else if (timeline)
@@ -359,7 +371,7 @@ static int run_request(struct request *request, struct cli_run *run)
     unsigned closed;
     FILE *stats, *timeline;
     bool ran = false;
-    int status = CLI_OK;
+    int status = CLI_OK, status_fd = -1;
     int image = cli_open_image(request->image, &closed, &status);
 
     if (image < 0)
@@ -367,13 +379,17 @@ static int run_request(struct request *request, struct cli_run *run)
     if (!open_report(request->stats_path, &stats) ||
         !open_report(request->timeline_path, &timeline))
         return CLI_FAILED;
+    bool report = stats || timeline || request->summary;
+    if (report)
+        status_fd = open("/proc/self/status", O_RDONLY);
     request->options.in = closed & 1u << STDIN_FILENO ? -1 : STDIN_FILENO;
     request->options.out = closed & 1u << STDOUT_FILENO ? -1 : STDOUT_FILENO;
     request->options.err = closed & 1u << STDERR_FILENO ? -1 : STDERR_FILENO;
     if (mayfly_create(&request->options, &vm, error))
         return cli_fail(CLI_FAILED, "%s", error);
     run->status = run_vm(request, vm, image, run, &ran);
-    if (ran && (stats || timeline || request->summary)) {
+    if (ran && report) {
+        run->peak_rss_kib = read_peak_rss_kib(status_fd);
         mayfly_get_stats(vm, &run->stats);
         report_run(request, run, stats, timeline);
     }

@@ -3,6 +3,7 @@
 #include "vmm/paging.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define PTE_PRESENT    (1ull << 0)
 #define PTE_WRITE      (1ull << 1)
@@ -45,20 +46,6 @@ unsigned paging_tables_max(unsigned ranges, uint64_t ram_bytes)
     return 2 + directories + 2 * ranges;
 }
 
-static int new_table(struct paging *paging, uint64_t *address)
-{
-    for (unsigned i = 0; i < ARRAY_SIZE(paging->pools); i++) {
-        struct page_pool *pool = &paging->pools[i];
-
-        if (pool->next < pool->end) {
-            *address = pool->next;
-            pool->next += PAGE_BYTES;
-            return 0;
-        }
-    }
-    return -ENOMEM;
-}
-
 static int map_table(const struct paging *paging, uint64_t address,
                      uint64_t **table)
 {
@@ -67,6 +54,27 @@ static int map_table(const struct paging *paging, uint64_t address,
 
     *table = host;
     return error;
+}
+
+/* Takes an empty table from the pools. */
+static int new_table(struct paging *paging, uint64_t *address)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(paging->pools); i++) {
+        struct page_pool *pool = &paging->pools[i];
+        uint64_t *table;
+
+        if (pool->next >= pool->end)
+            continue;
+        int error = map_table(paging, pool->next, &table);
+        if (error)
+            return error;
+        /* Zero already, but a page that is read first faults twice. */
+        memset(table, 0, PAGE_BYTES);
+        *address = pool->next;
+        pool->next += PAGE_BYTES;
+        return 0;
+    }
+    return -ENOMEM;
 }
 
 /* The table that entry `index` of the table at `parent` leads to; made if

@@ -34,7 +34,6 @@ static const int allowed[] = {
     SCMP_SYS(write),
     SCMP_SYS(pread64),
     SCMP_SYS(mincore),
-    SCMP_SYS(getrusage),
     /* the end */
     SCMP_SYS(close),
     SCMP_SYS(munmap),

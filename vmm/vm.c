@@ -108,7 +108,7 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
     struct mayfly *vm = fresh;
     vm->options = *options;
     vm->image_fd = -1;
-    vm_note_stage(vm, MAYFLY_STAGE_CREATE);
+    vm->stats.stage_ns[MAYFLY_STAGE_CREATE] = clock_host_ns();
 
     result = kvm_create(&vm->kvm, error);
     if (result)
