@@ -30,6 +30,9 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Werror=implicit-function-declaration -Werror=implicit-int \
 	-Werror=incompatible-pointer-types -Werror=int-conversion \
 	-Werror=return-type -Werror=format
+# What clang has against the macros and structures of system headers.
+CLANG_WARN := -Wno-gnu-variable-sized-type-not-at-end \
+	-Wno-missing-field-initializers
 CFLAGS := -std=gnu11 -g -fno-common -fno-strict-aliasing $(WARN) \
 	-fstack-protector-strong -ffile-prefix-map=$(CURDIR)=. \
 	-D_GNU_SOURCE -I. -Iguest_rt/include -Ibuild/gen
@@ -45,7 +48,7 @@ COV := -O0 --coverage
 FUZZ := $(ASAN) -fsanitize=fuzzer-no-link
 
 # Changed flags rebuild what was built with the old ones.
-FLAGS := $(CC) $(CLANG) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
+FLAGS := $(CC) $(CLANG) $(CLANG_WARN) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
 ifneq ($(FLAGS),$(file <build/flags))
 $(shell mkdir -p build)
 $(file >build/flags,$(FLAGS))
@@ -80,23 +83,24 @@ all: $(OUTPUTS) ## Build the monitor, the library, the compiler and the images
 
 # ---- Compiling ----------------------------------------------------------
 
-# variant NAME,COMPILER AND FLAGS
+# variant NAME,COMPILER,FLAGS
 define variant
 build/obj/$1/%.o: %.c Makefile build/flags | $$(GENERATED)
 	$$(call say,CC,$$@)
 	@mkdir -p $$(@D)
-	$$Q$2 $(CFLAGS) -MMD -MP -c -o $$@ $$<
+	$$Q$2 $(CFLAGS) $3 -MMD -MP -c -o $$@ $$<
 endef
-$(eval $(call variant,musl,$(MUSL_CC) $(MUSL)))
-$(eval $(call variant,svm,$(CC) -O2 -DMAYFLY_TEST_TR_TYPE=9))
-$(eval $(call variant,svm/musl,$(MUSL_CC) $(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
-$(eval $(call variant,host,$(CC) -O2 $(SECTIONS)))
-$(eval $(call variant,asan,$(CC) $(ASAN)))
-$(eval $(call variant,cov,$(CC) $(COV)))
-$(eval $(call variant,fuzz,$(CLANG) $(FUZZ)))
-$(eval $(call variant,lint/gcc,$(CC) -O2 -Werror))
-$(eval $(call variant,lint/musl,$(MUSL_CC) $(MUSL) -Werror))
-$(eval $(call variant,lint/clang,$(CLANG) -O2 -Werror))
+$(eval $(call variant,musl,$(MUSL_CC),$(MUSL)))
+$(eval $(call variant,svm,$(CC),-O2 -DMAYFLY_TEST_TR_TYPE=9))
+$(eval $(call variant,svm/musl,$(MUSL_CC),$(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
+$(eval $(call variant,host,$(CC),-O2 $(SECTIONS)))
+$(eval $(call variant,asan,$(CC),$(ASAN)))
+$(eval $(call variant,cov,$(CC),$(COV)))
+$(eval $(call variant,fuzz,$(CLANG),$(CLANG_WARN) $(FUZZ)))
+$(eval $(call variant,lint/gcc,$(CC),-O2 -Werror))
+$(eval $(call variant,lint/musl,$(MUSL_CC),$(MUSL) -Werror))
+$(eval $(call variant,lint/guest,build/mayfly-cc,-O2 -Werror))
+$(eval $(call variant,lint/clang,$(CLANG),$(CLANG_WARN) -O2 -Werror))
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)
 
@@ -235,29 +239,21 @@ coverage: ## Report what the tests cover of the host code, in build/coverage/
 
 lint: ## Check formatting, layers, warnings of two compilers, cppcheck, scripts
 	@.ci/setup build test lint
-	$(BUILD) -k lint-code lint-rules
+	@tests/run lint
 
-C_FILES := $(shell find vmm virtio guest_rt images tests -name overlay -prune \
-	-o -name '*.[ch]' -print)
-SCRIPTS := $(shell grep -rlE '^#!.*(bash|sh)$$' .ci guest_rt tests)
 HOST_C := $(LIB) $(CLI) vmm/seccomp_gen.c $(wildcard tests/*/*.c)
 
-.PHONY: lint-code lint-rules
-lint-code: $(call objects,lint/gcc,$(HOST_C)) \
+GUEST_C := $(wildcard guest_rt/*.c images/*/*.c)
+
+$(call objects,lint/guest,$(GUEST_C)): | build/mayfly-cc build/sysroot/.runtime
+
+.PHONY: lint-code
+lint-code: $(call objects,lint/guest,$(GUEST_C)) \
+	$(call objects,lint/gcc,$(HOST_C)) \
 	$(call objects,lint/musl,$(LIB) $(CLI)) \
 	$(call objects,lint/clang,$(HOST_C)) \
 	$(patsubst %,build/obj/lint/headers/%,$(wildcard vmm/*.h vmm/base/*.h \
 		virtio/*.h guest_rt/include/*/*.h))
-
-lint-rules:
-	clang-format --dry-run -Werror $(C_FILES)
-	tests/lint/layers
-	tests/lint/style Makefile $(C_FILES) $(wildcard guest_rt/*.S) $(SCRIPTS)
-	shellcheck $(SCRIPTS)
-	cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -j 2 \
-		--enable=warning,performance,portability \
-		--suppress=missingIncludeSystem -I. -Iguest_rt/include \
-		vmm virtio
 
 # A header compiles alone.
 build/obj/lint/headers/%.h: %.h Makefile build/flags
@@ -266,7 +262,8 @@ build/obj/lint/headers/%.h: %.h Makefile build/flags
 	$Q$(CC) $(CFLAGS) -Werror -x c -fsyntax-only $< && touch $@
 
 fmt: ## Format the C files
-	clang-format -i $(C_FILES)
+	@.ci/setup lint
+	tests/lint/format -i
 
 install: all ## Install to PREFIX (/usr/local), below DESTDIR if that is set
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include/mayfly lib/mayfly)

@@ -39,8 +39,11 @@ struct input {
     bool open;
 };
 
-static unsigned char out_buffer[OUT_BYTES] __attribute__((aligned(4096)));
-static unsigned char err_buffer[ERR_BYTES];
+/* Behind all other data, so that the small things share few pages. */
+#define AT_THE_END __attribute__((section(".lbss")))
+
+static unsigned char out_buffer[OUT_BYTES] AT_THE_END;
+static unsigned char err_buffer[ERR_BYTES] AT_THE_END;
 
 static struct stream out = {.buffer = out_buffer, .bytes = sizeof(out_buffer)};
 static struct stream err = {.buffer = err_buffer, .bytes = sizeof(err_buffer)};

@@ -7,7 +7,6 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <time.h>
-#include <linux/futex.h>
 
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
@@ -18,6 +17,16 @@
 #define ARCH_SET_FS 0x1002
 #define ARCH_GET_FS 0x1003
 #define ARCH_GET_GS 0x1004
+
+/* futex(2)'s operations; the private flag makes no difference here. */
+#define FUTEX_WAIT           0
+#define FUTEX_WAKE           1
+#define FUTEX_WAIT_BITSET    9
+#define FUTEX_WAKE_BITSET    10
+#define FUTEX_PRIVATE        128
+#define FUTEX_CLOCK_REALTIME 256
+#define FUTEX_COMMAND(operation) \
+    ((operation) & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME))
 
 long __mayfly_sys_exit_group(long status)
 {
@@ -187,7 +196,7 @@ static uint64_t futex_deadline(long operation, const struct timespec *timeout)
     if (!timeout)
         return UINT64_MAX;
     time = (uint64_t)timeout->tv_sec * 1000000000 + (uint64_t)timeout->tv_nsec;
-    if ((operation & FUTEX_CMD_MASK) == FUTEX_WAIT)
+    if (FUTEX_COMMAND(operation) == FUTEX_WAIT)
         return mf_clock_monotonic() + time;
     if (operation & FUTEX_CLOCK_REALTIME)
         return time - mf_clock_realtime() + mf_clock_monotonic();
@@ -203,7 +212,7 @@ long __mayfly_sys_futex(long address, long operation, long value, long timeout,
 {
     (void)address2;
     (void)value3;
-    switch (operation & FUTEX_CMD_MASK) {
+    switch (FUTEX_COMMAND(operation)) {
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET:
         return 0;

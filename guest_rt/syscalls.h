@@ -34,6 +34,7 @@
     X(24, sched_yield, 0, FULL, "")                                            \
     X(25, mremap, 5, PARTIAL, "no MREMAP_FIXED")                               \
     X(28, madvise, 3, PARTIAL, "MADV_DONTNEED clears; the rest is accepted")   \
+    X(34, pause, 0, FULL, "")                                                  \
     X(35, nanosleep, 2, FULL, "")                                              \
     X(39, getpid, 0, FULL, "")                                                 \
     X(56, clone, 5, PARTIAL, "always EAGAIN: one thread only")                 \

@@ -151,6 +151,13 @@ long __mayfly_sys_nanosleep(long wanted, long left)
     return __mayfly_sys_clock_nanosleep(CLOCK_MONOTONIC, 0, wanted, left);
 }
 
+/* No signal arrives while the program sleeps: this is for ever. */
+long __mayfly_sys_pause(void)
+{
+    mf_sleep_until(UINT64_MAX);
+    return -EINTR;
+}
+
 /* A sleep is never interrupted: the time left is not written. */
 long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
                                   long left)

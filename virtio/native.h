@@ -19,7 +19,7 @@
 #include "virtio/device.h"
 
 struct native {
-    const struct gmem *mem;
+    const struct gmem *mem; /* what devices may reach */
     struct event_word events;
     struct vdev *devices[MF_DEVICES_MAX];
     unsigned count;
@@ -27,8 +27,10 @@ struct native {
 };
 
 /*
- * Starts with no devices. `mem` outlives the transport, whose address does not
- * change from here on. Returns 0, or -EFAULT if there is no boot page.
+ * Starts with no devices. Devices write wherever the guest tells them to, so
+ * `mem` must have only what the guest itself may write: no descriptor tables,
+ * no page tables. It outlives the transport, whose address does not change
+ * from here on. Returns 0, or -EFAULT if there is no boot page.
  */
 MUST_CHECK int native_init(struct native *native, const struct gmem *mem);
 

@@ -8,12 +8,13 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "ring fields are little-endian and accessed as they are");
 
-#define CHAIN_BYTES_MAX (UINT64_C(1) << 32) /* virtio 1.2, 2.7.5.3.1 */
+#define CHAIN_BYTES_MAX (UINT64_C(1) << 32) /* virtio 1.2, 2.7.5.2 */
 
 /* A descriptor table: the queue's own, or an indirect one. */
 struct table {
     const uint8_t *entries;
     uint32_t count;
+    bool indirect;
 };
 
 /* The driver's rings cannot be trusted any more. Returns -EBADMSG. */
@@ -113,7 +114,7 @@ static int enter_indirect(struct virtq *q, const struct vring_desc *desc,
     if (!q->indirect)
         return mark_broken(q, "indirect descriptor, not negotiated",
                            desc->addr);
-    if (table->entries != q->desc)
+    if (table->indirect)
         return mark_broken(q, "indirect descriptor in an indirect table",
                            desc->addr);
     if (desc->flags & VRING_DESC_F_NEXT)
@@ -124,8 +125,11 @@ static int enter_indirect(struct virtq *q, const struct vring_desc *desc,
                            desc->len);
     if (gmem_map(q->mem, gpa(desc->addr), desc->len, &entries))
         return mark_broken(q, "indirect table outside memory", desc->addr);
-    table->entries = entries;
-    table->count = desc->len / sizeof(struct vring_desc);
+    *table = (struct table){
+        .entries = entries,
+        .count = desc->len / sizeof(struct vring_desc),
+        .indirect = true,
+    };
     return 0;
 }
 
@@ -164,7 +168,7 @@ static int add_buffer(struct virtq *q, const struct vring_desc *desc,
  */
 static int walk_chain(struct virtq *q, struct virtq_chain *chain)
 {
-    struct table table = {q->desc, q->size};
+    struct table table = {.entries = q->desc, .count = q->size};
     uint32_t index = chain->head;
     bool seen_writable = false;
 

@@ -129,7 +129,7 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
 
 /*
  * Shows all pushed chains to the driver. Returns whether the driver is to be
- * notified (2.7.7, 2.7.10): at least one of them was asked for.
+ * notified (2.7.7.2): at least one of them was asked for.
  */
 MUST_CHECK bool virtq_publish(struct virtq *q);
 

@@ -3,6 +3,17 @@
 #include "vmm/symbols.h"
 #include "vmm/vm.h"
 
+#define VECTOR_PF   14
+#define FAULT_FETCH 16u /* page-fault error code: fetching an instruction */
+
+/* Whether the guest called something that is no code: the return address is
+ * still on top of its stack, and no frame has been made. */
+static bool is_wild_call(const struct mayfly_crash *crash)
+{
+    return crash->kind == MAYFLY_CRASH_FAULT && crash->vector == VECTOR_PF &&
+           (crash->error & FAULT_FETCH);
+}
+
 /*
  * Guest code keeps frame pointers: [rbp] is the caller's rbp, [rbp + 8] the
  * return address. A chain that does not climb is not one.
@@ -12,11 +23,15 @@ static unsigned walk_frames(const struct mayfly *vm,
                             struct mayfly_frame *frames, unsigned max)
 {
     uint64_t frame = crash->regs[MF_RBP];
+    uint64_t caller;
     unsigned count = 0;
 
     if (max == 0)
         return 0;
     frames[count++].address = crash->rip;
+    if (is_wild_call(crash) && count < max &&
+        !gmem_read(&vm->mem, gpa(crash->regs[MF_RSP]), &caller, sizeof(caller)))
+        frames[count++].address = caller;
     while (count < max) {
         uint64_t link[2];
 

@@ -99,6 +99,16 @@ int machine_plan(struct machine *machine, const struct image *image,
     return 0;
 }
 
+void machine_guest_memory(const struct machine *machine, struct gmem *mem)
+{
+    uint64_t tables_end = machine->tables.base + machine->tables.bytes;
+    int error = gmem_exclude(mem, 0, MF_BOOT_PAGE);
+
+    if (!error)
+        error = gmem_exclude(mem, machine->tables.base, tables_end);
+    bug_on(error); /* two RAM regions, one of them cut in two at most */
+}
+
 bool machine_is_guard(const struct machine *machine, uint64_t address)
 {
     return address < machine->stack.base &&

@@ -46,6 +46,13 @@ uint64_t machine_mem_bytes_min(const struct image *image);
 MUST_CHECK int machine_plan(struct machine *machine, const struct image *image,
                             uint64_t mem_bytes, char *error);
 
+/*
+ * Narrows `mem`, all of the machine's RAM, to what the guest may name to a
+ * device or in a hypercall: everything but the pages that the processor reads
+ * by itself. They must not become writable through the monitor.
+ */
+void machine_guest_memory(const struct machine *machine, struct gmem *mem);
+
 /* Whether an address lies in the guard page below the stack. */
 bool machine_is_guard(const struct machine *machine, uint64_t address);
 

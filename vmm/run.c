@@ -98,6 +98,8 @@ void vm_unprepare_run(struct mayfly *vm)
     if (vm->tick.made)
         os_syscall(SYS_timer_delete, vm->tick.timer);
     vm->tick = (struct tick){0};
+    if (running == &vm->vcpu)
+        running = NULL;
 }
 
 static int set_tick(struct mayfly *vm, bool armed)

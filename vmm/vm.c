@@ -21,7 +21,7 @@ void vm_note_stage(struct mayfly *vm, enum mayfly_stage stage)
 /* Maps one RAM region; host memory comes when the guest touches it. */
 static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
 {
-    struct gmem_region *region = &vm->mem.regions[vm->mem.count];
+    struct gmem_region *region = &vm->ram.regions[vm->ram.count];
     void *host = NULL;
 
     if (range->bytes == 0)
@@ -33,15 +33,15 @@ static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
         return error_system(error, result, "cannot map %llu MiB of memory",
                             (unsigned long long)(range->bytes >> 20));
     *region = (struct gmem_region){range->base, range->bytes, host};
-    vm->mem.count++;
+    vm->ram.count++;
     return kvm_add_memory(&vm->kvm, range->base, range->bytes, host, error);
 }
 
 static void free_ram(struct mayfly *vm)
 {
-    for (unsigned i = 0; i < vm->mem.count; i++)
-        os_munmap(vm->mem.regions[i].host, vm->mem.regions[i].bytes);
-    vm->mem.count = 0;
+    for (unsigned i = 0; i < vm->ram.count; i++)
+        os_munmap(vm->ram.regions[i].host, vm->ram.regions[i].bytes);
+    vm->ram.count = 0;
 }
 
 static int add_consoles(struct mayfly *vm)
@@ -87,7 +87,7 @@ static int build_machine(struct mayfly *vm, char *error)
         return error_system(error, got < 0 ? (int)got : -EIO,
                             "cannot get a random seed");
     int result =
-        machine_build(&vm->machine, &vm->image, &boot, &vm->mem, error);
+        machine_build(&vm->machine, &vm->image, &boot, &vm->ram, error);
     explicit_bzero(&boot.seed, sizeof(boot.seed));
     return result;
 }
@@ -142,7 +142,7 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
     unsigned long calls = os_calls;
     uint64_t mem_bytes = vm->options.mem_bytes;
 
-    if (vm->loaded || vm->mem.count)
+    if (vm->loaded || vm->ram.count)
         return error_set(error, -EBUSY, "this VM has an image already");
     int result = image_read(&vm->image, image_fd, error);
     if (result)
@@ -157,11 +157,13 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
         return result;
     vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
 
-    result = image_load(&vm->image, image_fd, &vm->mem, error);
+    result = image_load(&vm->image, image_fd, &vm->ram, error);
     if (!result)
         result = build_machine(vm, error);
     if (result)
         return result;
+    vm->mem = vm->ram;
+    machine_guest_memory(&vm->machine, &vm->mem);
     result = add_consoles(vm);
     if (result)
         return error_system(error, result, "cannot add the consoles");
@@ -284,7 +286,7 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
     stats->output_writes = vm->console.output_writes + vm->errors.output_writes;
     stats->input_bytes = vm->console.input_bytes;
     stats->mem_bytes = vm->machine.mem_bytes;
-    stats->mem_touched_bytes = touched_bytes(&vm->mem);
+    stats->mem_touched_bytes = touched_bytes(&vm->ram);
     if (vm->loaded)
         read_guest_notes(vm, stats);
 }

@@ -38,7 +38,8 @@ struct mayfly {
     int image_fd; /* borrowed; symbols are read from it */
     bool loaded;
     struct machine machine;
-    struct gmem mem; /* its host memory is ours */
+    struct gmem ram; /* all of it; its host memory is ours */
+    struct gmem mem; /* the part that the guest may name to us */
     struct clock clock;
 
     struct native native;

@@ -21,8 +21,8 @@ int main(void)
     char text[32];
 
     strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", gmtime(&today));
-    printf("realtime  %lld ns (%s UTC)\n",
-           (long long)now_ns(CLOCK_REALTIME), text);
+    printf("realtime  %lld ns (%s UTC)\n", (long long)now_ns(CLOCK_REALTIME),
+           text);
     printf("monotonic %lld ns\n", (long long)start);
     for (int i = 0; i < READS; i++) {
         int64_t now = now_ns(CLOCK_MONOTONIC);

@@ -80,8 +80,7 @@ __attribute__((target("avx"), noinline)) static void check_avx(void)
 #ifdef __mayfly__
     __asm__ volatile("out %%al, %1"
                      :
-                     : "a"(MF_HC_KICK), "N"(MF_HYPERCALL_PORT), "D"(0L),
-                       "S"(0L)
+                     : "a"(MF_HC_KICK), "N"(MF_HYPERCALL_PORT), "D"(0L), "S"(0L)
                      : "memory");
 #endif
     __asm__ volatile("vmovapd %%ymm7, %0" : "=m"(a) : : "xmm7");

@@ -6,7 +6,7 @@
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "read";
-    int *volatile pointer = NULL;
+    volatile int *volatile pointer = NULL;
     void (*volatile function)(void) = NULL;
 
     if (!strcmp(how, "write"))

@@ -4,11 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CASE(name, text) {name, run_##text}
+#define CASE(name, text) \
+    {                    \
+        name, run_##text \
+    }
 
-#define INSTRUCTION(name, ...)     \
-    static void run_##name(void)   \
-    {                              \
+#define INSTRUCTION(name, ...)         \
+    static void run_##name(void)       \
+    {                                  \
         __asm__ volatile(__VA_ARGS__); \
     }
 

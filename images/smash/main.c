@@ -18,7 +18,7 @@ __attribute__((noinline)) static void smash(size_t bytes)
 
 int main(void)
 {
-    smash(64);
+    smash(32);
     printf("the stack protector did not notice\n");
     return 0;
 }

@@ -126,3 +126,63 @@ Test(gmem, moves_no_byte_of_what_does_not_fit)
                  -EFAULT);
     cr_assert_eq(text[0], 7);
 }
+
+/* ---- Taking ranges out -------------------------------------------------- */
+
+static bool reaches(const struct gmem *mem, uint64_t at, size_t bytes)
+{
+    void *host;
+
+    return gmem_map(mem, gpa(at), bytes, &host) == 0;
+}
+
+Test(gmem_exclude, refuses_the_range_and_nothing_beside_it)
+{
+    static uint8_t ram[0x4000];
+    struct gmem mem = {.regions = {{0x1000, sizeof(ram), ram}}, .count = 1};
+    void *host;
+
+    cr_assert_eq(gmem_exclude(&mem, 0x2000, 0x3000), 0);
+    cr_assert(reaches(&mem, 0x1fff, 1));
+    cr_assert_not(reaches(&mem, 0x1fff, 2));
+    cr_assert_not(reaches(&mem, 0x2000, 1));
+    cr_assert_not(reaches(&mem, 0x2fff, 1));
+    cr_assert_eq(gmem_map(&mem, gpa(0x3000), 1, &host), 0);
+    cr_assert_eq(host, ram + 0x2000);
+    cr_assert(reaches(&mem, 0x4fff, 1));
+    cr_assert_not(reaches(&mem, 0x5000, 1));
+}
+
+Test(gmem_exclude, shortens_and_drops_regions)
+{
+    static uint8_t ram[0x2000];
+    struct gmem mem = {
+        .regions = {{0, 0x1000, ram}, {0x1000, 0x1000, ram + 0x1000}},
+        .count = 2,
+    };
+
+    cr_assert_eq(gmem_exclude(&mem, 0, 0x1800), 0);
+    cr_assert_eq(mem.count, 1);
+    cr_assert_not(reaches(&mem, 0x17ff, 1));
+    cr_assert(reaches(&mem, 0x1800, 0x800));
+}
+
+Test(gmem_exclude, does_nothing_for_an_empty_range)
+{
+    static uint8_t ram[0x1000];
+    struct gmem mem = {.regions = {{0, sizeof(ram), ram}}, .count = 1};
+
+    cr_assert_eq(gmem_exclude(&mem, 0x800, 0x800), 0);
+    cr_assert(reaches(&mem, 0, sizeof(ram)));
+}
+
+Test(gmem_exclude, says_so_when_there_are_too_many_regions)
+{
+    static uint8_t ram[0x10];
+    struct gmem mem = {.regions = {{0, sizeof(ram), ram}}, .count = 1};
+
+    for (unsigned i = 1; i < GMEM_REGIONS_MAX; i++)
+        cr_assert_eq(gmem_exclude(&mem, 2 * i, 2 * i + 1), 0);
+    cr_assert_eq(gmem_exclude(&mem, 0xe, 0xf), -ENOSPC);
+    cr_assert(reaches(&mem, 0xe, 1));
+}

@@ -1,80 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The device's side of a virtqueue, driven by a hand-written driver. */
-#include <criterion/criterion.h>
-#include <errno.h>
-#include <string.h>
-
-#include "virtio/virtq.h"
-
-#define RAM_BASE  UINT64_C(0x10000)
-#define RAM_BYTES UINT64_C(0x10000)
-#define DESC      RAM_BASE
-#define AVAIL     (RAM_BASE + 0x1000)
-#define USED      (RAM_BASE + 0x2000)
-#define TABLE     (RAM_BASE + 0x3000)
-#define DATA      (RAM_BASE + 0x4000)
-#define SIZE      8u
-#define EVENT_IDX (UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
-#define INDIRECT  (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC)
-#define NEXT      VRING_DESC_F_NEXT
-#define WRITE     VRING_DESC_F_WRITE
-
-static _Alignas(4096) uint8_t ram[RAM_BYTES];
-static struct gmem mem;
-static struct virtq q;
-static struct vring_desc *desc;
-static struct vring_desc *table;
-static struct vring_avail *avail;
-static struct vring_used *used;
-static struct iovec iov[SIZE];
-static struct virtq_chain chain;
-
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-}
-
-static void start(uint32_t size, uint64_t features)
-{
-    struct virtq_layout layout = {gpa(DESC), gpa(AVAIL), gpa(USED), size};
-
-    log_set_sink(ignore_line);
-    mem = (struct gmem){.regions = {{RAM_BASE, RAM_BYTES, ram}}, .count = 1};
-    desc = (struct vring_desc *)(ram + (DESC - RAM_BASE));
-    table = (struct vring_desc *)(ram + (TABLE - RAM_BASE));
-    avail = (struct vring_avail *)(ram + (AVAIL - RAM_BASE));
-    used = (struct vring_used *)(ram + (USED - RAM_BASE));
-    chain = (struct virtq_chain){.iov = iov, .iov_max = SIZE};
-    cr_assert_eq(virtq_enable(&q, &mem, &layout, features), 0);
-}
-
-static void set_up(void)
-{
-    start(SIZE, 0);
-}
-
-static void set_up_events(void)
-{
-    start(SIZE, EVENT_IDX);
-}
-
-static void set_up_indirect(void)
-{
-    start(SIZE, INDIRECT);
-}
-
-static void make_available(uint16_t head)
-{
-    avail->ring[avail->idx % q.size] = head;
-    avail->idx++;
-}
-
-static int pop(uint16_t head)
-{
-    make_available(head);
-    return virtq_pop(&q, &chain);
-}
+#include "tests/unit/virtq_driver.h"
 
 static void assert_broken(int result)
 {
@@ -86,17 +12,6 @@ static void assert_broken(int result)
     cr_assert_not(virtq_publish(&q));
     cr_assert_not(virtq_set_kick_threshold(&q, 1));
     cr_assert_eq(used->idx, 0);
-}
-
-/* Sends `count` one-buffer chains through the queue. */
-static void run_chains(unsigned count)
-{
-    desc[0] = (struct vring_desc){DATA, 1, 0, 0};
-    for (unsigned i = 0; i < count; i++) {
-        cr_assert_eq(pop(0), 1);
-        virtq_push(&q, 0, 0);
-        cr_assert(virtq_publish(&q) || q.event_idx);
-    }
 }
 
 /* ---- Layout ---------------------------------------------------------- */
@@ -402,6 +317,14 @@ Test(virtq_indirect, is_refused_inside_a_table, .init = set_up_indirect)
     assert_broken(pop(0));
 }
 
+/* Found by fuzz_virtq: the table looked like the queue's own, for ever. */
+Test(virtq_indirect, is_refused_inside_a_table_that_is_the_queue_s_own,
+     .init = set_up_indirect, .timeout = 10)
+{
+    desc[0] = (struct vring_desc){DESC, 16 * SIZE, VRING_DESC_F_INDIRECT, 0};
+    assert_broken(pop(0));
+}
+
 Test(virtq_indirect, is_refused_with_a_next_descriptor, .init = set_up_indirect)
 {
     point_to_table(0, 1);
@@ -480,133 +403,6 @@ Test(virtq_indirect, reads_an_unaligned_table, .init = set_up_indirect)
     memcpy((uint8_t *)table + 3, &entry, sizeof(entry));
     cr_assert_eq(pop(0), 1);
     cr_assert_eq(chain.readable_bytes, 6);
-}
-
-/* ---- Used ring and notifications ------------------------------------- */
-
-Test(virtq_push, shows_nothing_before_publish, .init = set_up)
-{
-    desc[6] = (struct vring_desc){DATA, 1, WRITE, 0};
-    cr_assert_eq(pop(6), 1);
-    virtq_push(&q, 6, 1);
-    cr_assert_eq(used->idx, 0);
-    cr_assert(virtq_publish(&q));
-    cr_assert_eq(used->idx, 1);
-    cr_assert_eq(used->ring[0].id, 6);
-    cr_assert_eq(used->ring[0].len, 1);
-}
-
-Test(virtq_publish, shows_a_batch_at_once_in_the_order_pushed, .init = set_up)
-{
-    desc[0] = desc[1] = (struct vring_desc){DATA, 1, 0, 0};
-    cr_assert_eq(pop(0), 1);
-    cr_assert_eq(pop(1), 1);
-    virtq_push(&q, 1, 0);
-    virtq_push(&q, 0, 0);
-    cr_assert(virtq_publish(&q));
-    cr_assert_eq(used->idx, 2);
-    cr_assert_eq(used->ring[0].id, 1);
-    cr_assert_eq(used->ring[1].id, 0);
-}
-
-Test(virtq_publish, of_nothing_wants_no_event, .init = set_up)
-{
-    cr_assert_not(virtq_publish(&q));
-}
-
-Test(virtq_publish, obeys_the_no_interrupt_flag, .init = set_up)
-{
-    desc[0] = (struct vring_desc){DATA, 1, 0, 0};
-    avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
-    cr_assert_eq(pop(0), 1);
-    virtq_push(&q, 0, 0);
-    cr_assert_not(virtq_publish(&q));
-}
-
-/* Publishes `batch` chains with the driver's wish at index `wish`. */
-static bool publish_with_wish(unsigned batch, uint16_t wish)
-{
-    desc[0] = (struct vring_desc){DATA, 1, 0, 0};
-    avail->ring[SIZE] = wish;
-    for (unsigned i = 0; i < batch; i++) {
-        cr_assert_eq(pop(0), 1);
-        virtq_push(&q, 0, 0);
-    }
-    return virtq_publish(&q);
-}
-
-Test(virtq_publish, notifies_when_the_index_passes_the_wish)
-{
-    set_up_events();
-    cr_assert(publish_with_wish(1, 0));
-    cr_assert_not(publish_with_wish(1, 0));
-    cr_assert_not(publish_with_wish(2, 4)); /* index is 4 now, not past it */
-    cr_assert(publish_with_wish(1, 4));
-    cr_assert(publish_with_wish(3, 6)); /* 5..7, wish in the middle */
-}
-
-Test(virtq_publish, ignores_the_flag_with_event_idx)
-{
-    set_up_events();
-    avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
-    cr_assert(publish_with_wish(1, 0));
-}
-
-Test(virtq_publish, finds_the_wish_across_the_wrap_of_the_index)
-{
-    set_up_events();
-    run_chains(65534);
-    cr_assert_not(publish_with_wish(1, 1)); /* to 65535 */
-    cr_assert(publish_with_wish(4, 1));     /* over 0 and 1 to 3 */
-    cr_assert_not(publish_with_wish(1, 65535));
-}
-
-/* The driver's decision (2.7.10): has the index passed avail_event? */
-static bool driver_kicks(uint16_t old)
-{
-    uint16_t avail_event = *(uint16_t *)&used->ring[SIZE];
-
-    return vring_need_event(avail_event, avail->idx, old);
-}
-
-Test(virtq_kick, is_asked_for_only_when_the_ring_is_full)
-{
-    set_up_events();
-    desc[0] = (struct vring_desc){DATA, 1, 0, 0};
-    cr_assert_not(virtq_set_kick_threshold(&q, SIZE));
-    for (unsigned i = 1; i <= SIZE; i++) {
-        make_available(0);
-        cr_assert_eq(driver_kicks(avail->idx - 1), i == SIZE);
-    }
-    cr_assert(virtq_set_kick_threshold(&q, SIZE));
-}
-
-Test(virtq_kick, is_asked_for_at_once_with_a_threshold_of_1)
-{
-    set_up_events();
-    run_chains(3);
-    cr_assert_not(virtq_set_kick_threshold(&q, 1));
-    make_available(0);
-    cr_assert(driver_kicks(avail->idx - 1));
-    cr_assert(virtq_set_kick_threshold(&q, 1));
-}
-
-Test(virtq_kick, threshold_wraps_with_the_index)
-{
-    set_up_events();
-    run_chains(65533);
-    cr_assert_not(virtq_set_kick_threshold(&q, SIZE));
-    for (unsigned i = 1; i <= SIZE; i++) {
-        make_available(0);
-        cr_assert_eq(driver_kicks(avail->idx - 1), i == SIZE);
-    }
-}
-
-Test(virtq_kick, flag_stays_clear_without_event_idx, .init = set_up)
-{
-    cr_assert_not(virtq_set_kick_threshold(&q, SIZE));
-    cr_assert_eq(used->flags, 0);
-    cr_assert_eq(used->ring[SIZE].id, 0);
 }
 
 /* ---- Hostile drivers ------------------------------------------------- */

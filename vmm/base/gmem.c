@@ -23,6 +23,42 @@ int gmem_map(const struct gmem *mem, gpa_t at, size_t bytes, void **host)
     return -EFAULT;
 }
 
+/* Adds the part of a region that [start, end) names, if there is any. */
+static int add_part(struct gmem *mem, const struct gmem_region *region,
+                    uint64_t start, uint64_t end)
+{
+    start = max_u64(start, region->base);
+    end = min_u64(end, region->base + region->bytes);
+    if (start >= end)
+        return 0;
+    if (mem->count == GMEM_REGIONS_MAX)
+        return -ENOSPC;
+    mem->regions[mem->count++] = (struct gmem_region){
+        .base = start,
+        .bytes = end - start,
+        .host = region->host + (start - region->base),
+    };
+    return 0;
+}
+
+int gmem_exclude(struct gmem *mem, uint64_t start, uint64_t end)
+{
+    struct gmem rest = {.count = 0};
+
+    if (start >= end)
+        return 0;
+    for (unsigned i = 0; i < mem->count; i++) {
+        int error = add_part(&rest, &mem->regions[i], 0, start);
+
+        if (!error)
+            error = add_part(&rest, &mem->regions[i], end, UINT64_MAX);
+        if (error)
+            return error;
+    }
+    *mem = rest;
+    return 0;
+}
+
 int gmem_read(const struct gmem *mem, gpa_t from, void *to, size_t bytes)
 {
     void *host;

@@ -4,8 +4,8 @@
 #define VMM_BASE_GMEM_H
 
 /*
- * A guest's RAM is one or two regions of guest-physical addresses (the gap
- * below 4 GiB stays empty), each backed by host memory. Every access names an
+ * A guest's RAM is a few regions of guest-physical addresses (the gap below
+ * 4 GiB stays empty), each backed by host memory. Every access names an
  * address and a length and is all or nothing: what is not wholly inside one
  * region is refused before a byte moves. The guest may write the same memory
  * at any time, so what was read is copied once and decided on afterwards.
@@ -35,7 +35,7 @@ static inline gpa_t gpa_add(gpa_t at, uint64_t bytes)
     return (gpa_t){at.raw + bytes};
 }
 
-#define GMEM_REGIONS_MAX 2
+#define GMEM_REGIONS_MAX 4
 
 struct gmem_region {
     uint64_t base;  /* first guest-physical address, page-aligned */
@@ -47,6 +47,13 @@ struct gmem {
     struct gmem_region regions[GMEM_REGIONS_MAX];
     unsigned count; /* regions in use, in ascending order of base */
 };
+
+/*
+ * Takes [start, end) out of `mem`: accesses there are refused from now on.
+ * Returns 0, or -ENOSPC if that would make more than GMEM_REGIONS_MAX regions;
+ * then nothing has changed.
+ */
+MUST_CHECK int gmem_exclude(struct gmem *mem, uint64_t start, uint64_t end);
 
 /*
  * Copies `bytes` bytes of guest memory at `from` to `to`. Returns 0, or

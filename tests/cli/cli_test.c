@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line from outside: a shell runs it, a test looks at the rest. */
+#include "tests/cli/cli_test.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && strcmp(value, "1") == 0;
+}
+
+void need_kvm(void)
+{
+    if (access("/dev/kvm", R_OK | W_OK) == 0)
+        return;
+    if (is_set("REQUIRE_KVM"))
+        cr_assert_fail("REQUIRE_KVM is set, and /dev/kvm cannot be used");
+    cr_skip_test("no /dev/kvm");
+}
+
+bool is_slow(void)
+{
+    return is_set("MAYFLY_TEST_SLOW");
+}
+
+/* ---- Scripts ------------------------------------------------------------ */
+
+static void set_variables(const char *dir)
+{
+    const char *build = getenv("MAYFLY_BUILD");
+    char path[4096];
+
+    snprintf(path, sizeof(path), "%s/mayfly", build ? build : "build");
+    setenv("mayfly", path, 1);
+    snprintf(path, sizeof(path), "%s/images", build ? build : "build");
+    setenv("images", path, 1);
+    setenv("dir", dir, 1);
+}
+
+static void become_shell(const char *script, int out, int err)
+{
+    int in = open("/dev/null", O_RDONLY);
+
+    dup2(in, STDIN_FILENO);
+    dup2(out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    for (int fd = 3; fd < 64; fd++)
+        close(fd);
+    execl("/bin/sh", "sh", "-c", script, NULL);
+    _exit(126);
+}
+
+static void read_back(int fd, char *to)
+{
+    ssize_t got = pread(fd, to, SHELL_OUTPUT_ROOM - 1, 0);
+
+    cr_assert_geq(got, 0);
+    to[got] = '\0';
+    close(fd);
+}
+
+static void remove_directory(const char *dir)
+{
+    char command[256];
+
+    snprintf(command, sizeof(command), "rm -rf '%s'", dir);
+    cr_assert_eq(system(command), 0);
+}
+
+void run_shell(struct shell *shell, const char *script)
+{
+    char dir[] = "/tmp/mayfly-cli-XXXXXX";
+    int out = memfd_create("out", 0), err = memfd_create("err", 0);
+    int status;
+
+    cr_assert(out >= 0 && err >= 0 && mkdtemp(dir));
+    set_variables(dir);
+    pid_t child = fork();
+    if (child == 0)
+        become_shell(script, out, err);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    shell->status =
+        WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    read_back(out, shell->out);
+    read_back(err, shell->err);
+    remove_directory(dir);
+}
+
+void expect_status(struct shell *shell, int status, const char *script)
+{
+    need_kvm();
+    run_shell(shell, script);
+    cr_assert_eq(shell->status, status, "%s\nstatus %d instead of %d\n%s%s",
+                 script, shell->status, status, shell->out, shell->err);
+}
+
+/* ---- JSON (RFC 8259), without numbers' fine print ----------------------- */
+
+static const char *skip_blanks(const char *at)
+{
+    return at + strspn(at, " \t\r\n");
+}
+
+/* Behind the string that starts here, or NULL. */
+static const char *skip_string(const char *at)
+{
+    if (*at++ != '"')
+        return NULL;
+    while (*at != '"') {
+        if ((unsigned char)*at < 0x20)
+            return NULL;
+        at += *at == '\\' ? 2 : 1;
+    }
+    return at + 1;
+}
+
+static const char *skip_value(const char *at);
+
+/* Behind the object or array that starts here, or NULL. */
+static const char *skip_members(const char *at)
+{
+    bool object = *at == '{';
+    char end = object ? '}' : ']';
+
+    at = skip_blanks(at + 1);
+    if (*at == end)
+        return at + 1;
+    for (;;) {
+        if (object) {
+            at = skip_string(skip_blanks(at));
+            if (!at || *(at = skip_blanks(at)) != ':')
+                return NULL;
+            at++;
+        }
+        at = skip_value(at);
+        if (!at)
+            return NULL;
+        at = skip_blanks(at);
+        if (*at == end)
+            return at + 1;
+        if (*at++ != ',')
+            return NULL;
+    }
+}
+
+static const char *skip_value(const char *at)
+{
+    char *end;
+
+    at = skip_blanks(at);
+    if (*at == '{' || *at == '[')
+        return skip_members(at);
+    if (*at == '"')
+        return skip_string(at);
+    if (!isdigit((unsigned char)*at) && *at != '-')
+        return NULL;
+    strtod(at, &end);
+    return end;
+}
+
+bool is_json(const char *text)
+{
+    const char *end = skip_value(text);
+
+    return end && *skip_blanks(end) == '\0';
+}
+
+long long json_number(const char *text, const char *key)
+{
+    char quoted[128];
+
+    snprintf(quoted, sizeof(quoted), "\"%s\": ", key);
+    const char *found = strstr(text, quoted);
+    return found ? atoll(found + strlen(quoted)) : -1;
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* The sandbox: what it lets a run do, and that all else is deadly. */
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/kvm/kvm_test.h"
+
+TestSuite(confine, .timeout = 240);
+
+/* Exit statuses of the child that is confined. */
+#define CHILD_FINE   0
+#define CHILD_FAILED 99
+
+/* Loads a guest and gives up everything; ends the child if that fails. */
+static void confine(struct guest *guest)
+{
+    load_guest(guest);
+    if (mayfly_confine(guest->vm, 0, NULL))
+        _exit(CHILD_FAILED);
+}
+
+/* Does something in a confined process. Returns what wait() says of it. */
+static int in_confined_child(const char *image, void (*act)(struct guest *))
+{
+    int status = 0;
+
+    need_kvm();
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        struct guest guest = {.image = image};
+
+        confine(&guest);
+        act(&guest);
+        _exit(CHILD_FINE);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return status;
+}
+
+/* ---- What is allowed ---------------------------------------------------- */
+
+static void expect(bool right)
+{
+    if (!right)
+        _exit(CHILD_FAILED);
+}
+
+static void run_to_exit(struct guest *guest)
+{
+    expect(mayfly_run(guest->vm, &guest->result, NULL) == 0);
+    expect(guest->result.end == MAYFLY_EXITED && guest->result.status == 0);
+    mayfly_get_stats(guest->vm, &guest->stats);
+    expect(guest->stats.stage_ns[MAYFLY_STAGE_CONFINED] != 0);
+}
+
+static void run_to_page_fault(struct guest *guest)
+{
+    expect(mayfly_run(guest->vm, &guest->result, NULL) == 0);
+    expect(guest->result.end == MAYFLY_CRASHED);
+    expect(guest->result.crash.has_address);
+    guest->frame_count = mayfly_backtrace(guest->vm, &guest->result.crash,
+                                          guest->frames, MAYFLY_FRAMES_MAX);
+    expect(find_frame(guest, "main") >= 0);
+}
+
+static void run_to_overflow(struct guest *guest)
+{
+    expect(mayfly_run(guest->vm, &guest->result, NULL) == 0);
+    expect(guest->result.crash.stack_overflow);
+}
+
+static struct mayfly *alarmed;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    mayfly_stop(alarmed);
+}
+
+/* The timer is started before: making one is not allowed later. */
+static void set_alarm(struct mayfly *vm)
+{
+    const struct sigaction action = {.sa_handler = on_alarm};
+    const struct itimerval soon = {.it_value = {.tv_usec = 200000}};
+
+    alarmed = vm;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &soon, NULL);
+}
+
+static void run_to_stop(struct guest *guest)
+{
+    expect(mayfly_run(guest->vm, &guest->result, NULL) == 0);
+    expect(guest->result.end == MAYFLY_STOPPED);
+}
+
+static void destroy(struct guest *guest)
+{
+    run_to_exit(guest);
+    mayfly_destroy(guest->vm);
+}
+
+Test(confine, lets_guests_run_print_and_sleep)
+{
+    static const char *const images[] = {"hello", "cat",   "sleep", "libc",
+                                         "fpu",   "clock", "args"};
+
+    for (unsigned i = 0; i < sizeof(images) / sizeof(images[0]); i++)
+        cr_assert_eq(in_confined_child(images[i], run_to_exit), 0, "%s",
+                     images[i]);
+}
+
+Test(confine, lets_a_page_fault_be_explained)
+{
+    cr_assert_eq(in_confined_child("null", run_to_page_fault), 0);
+    cr_assert_eq(in_confined_child("overflow", run_to_overflow), 0);
+}
+
+Test(confine, lets_a_vm_be_destroyed)
+{
+    cr_assert_eq(in_confined_child("hello", destroy), 0);
+}
+
+Test(confine, lets_a_signal_handler_stop_the_vm)
+{
+    static const char *const images[] = {"loop", "forever"};
+
+    need_kvm();
+    for (unsigned i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+        int status = 0;
+        pid_t child = fork();
+
+        if (child == 0) {
+            struct guest guest = {.image = images[i]};
+
+            load_guest(&guest);
+            set_alarm(guest.vm);
+            expect(mayfly_confine(guest.vm, 0, NULL) == 0);
+            run_to_stop(&guest);
+            _exit(CHILD_FINE);
+        }
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert_eq(status, 0, "%s", images[i]);
+    }
+}
+
+/* ---- What is deadly ----------------------------------------------------- */
+
+#define FORBIDDEN(name, ...)              \
+    static void name(struct guest *guest) \
+    {                                     \
+        (void)guest;                      \
+        (void)!(__VA_ARGS__);             \
+    }
+
+static struct sockaddr address = {.sa_family = AF_UNIX};
+
+FORBIDDEN(do_open, syscall(SYS_open, "/dev/null", O_RDONLY))
+FORBIDDEN(do_openat, syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY))
+FORBIDDEN(do_creat, syscall(SYS_creat, "/tmp/x", 0600))
+FORBIDDEN(do_read, syscall(SYS_read, 0, &address, 1))
+FORBIDDEN(do_stat, syscall(SYS_stat, "/", NULL))
+FORBIDDEN(do_unlink, syscall(SYS_unlink, "/tmp/none"))
+FORBIDDEN(do_socket, syscall(SYS_socket, AF_INET, SOCK_STREAM, 0))
+FORBIDDEN(do_connect, syscall(SYS_connect, 0, &address, sizeof(address)))
+FORBIDDEN(do_bind, syscall(SYS_bind, 0, &address, sizeof(address)))
+FORBIDDEN(do_sendmsg, syscall(SYS_sendmsg, 1, NULL, 0))
+FORBIDDEN(do_execve, syscall(SYS_execve, "/bin/true", NULL, NULL))
+FORBIDDEN(do_fork, syscall(SYS_fork))
+FORBIDDEN(do_clone, syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0))
+FORBIDDEN(do_mmap, syscall(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+FORBIDDEN(do_mprotect, syscall(SYS_mprotect, 0, 4096, PROT_READ))
+FORBIDDEN(do_dup, syscall(SYS_dup, 1))
+FORBIDDEN(do_kill, syscall(SYS_kill, getppid(), 0))
+FORBIDDEN(do_tgkill, syscall(SYS_tgkill, 1, 1, 0))
+FORBIDDEN(do_ptrace, syscall(SYS_ptrace, 0, 0, 0, 0))
+FORBIDDEN(do_prctl, syscall(SYS_prctl, PR_SET_DUMPABLE, 1))
+FORBIDDEN(do_unshare, syscall(SYS_unshare, CLONE_NEWUSER))
+FORBIDDEN(do_prlimit, syscall(SYS_prlimit64, 0, RLIMIT_CORE, NULL, NULL))
+FORBIDDEN(do_bpf, syscall(SYS_bpf, 0, NULL, 0))
+FORBIDDEN(do_io_uring, syscall(SYS_io_uring_setup, 1, NULL))
+FORBIDDEN(do_process_vm_writev, syscall(SYS_process_vm_writev, 1, 0, 0, 0, 0))
+FORBIDDEN(do_highest_number, syscall(100000))
+FORBIDDEN(do_negative_number, syscall(-1))
+FORBIDDEN(do_x32_number, syscall(0x40000000 | SYS_exit_group, 0))
+FORBIDDEN(do_ioctl_tty, ioctl(0, TIOCSTI, "x"))
+FORBIDDEN(do_ioctl_create_vm, ioctl(0, KVM_CREATE_VM, 0))
+FORBIDDEN(do_ioctl_memory, ioctl(0, KVM_SET_USER_MEMORY_REGION, 0))
+FORBIDDEN(do_ioctl_next, ioctl(0, KVM_RUN + 1, 0))
+
+/* The 32-bit entry has numbers of its own: 20 is getpid there. */
+static void do_int80(struct guest *guest)
+{
+    long result = 20;
+
+    (void)guest;
+    __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
+}
+
+static const struct {
+    const char *name;
+    void (*act)(struct guest *);
+} forbidden[] = {
+    {"open", do_open},
+    {"openat", do_openat},
+    {"creat", do_creat},
+    {"read", do_read},
+    {"stat", do_stat},
+    {"unlink", do_unlink},
+    {"socket", do_socket},
+    {"connect", do_connect},
+    {"bind", do_bind},
+    {"sendmsg", do_sendmsg},
+    {"execve", do_execve},
+    {"fork", do_fork},
+    {"clone", do_clone},
+    {"mmap", do_mmap},
+    {"mprotect", do_mprotect},
+    {"dup", do_dup},
+    {"kill", do_kill},
+    {"tgkill", do_tgkill},
+    {"ptrace", do_ptrace},
+    {"prctl", do_prctl},
+    {"unshare", do_unshare},
+    {"prlimit64", do_prlimit},
+    {"bpf", do_bpf},
+    {"io_uring_setup", do_io_uring},
+    {"process_vm_writev", do_process_vm_writev},
+    {"a number past the last", do_highest_number},
+    {"a negative number", do_negative_number},
+    {"an x32 number", do_x32_number},
+    {"the 32-bit entry", do_int80},
+    {"ioctl TIOCSTI", do_ioctl_tty},
+    {"ioctl KVM_CREATE_VM", do_ioctl_create_vm},
+    {"ioctl KVM_SET_USER_MEMORY_REGION", do_ioctl_memory},
+    {"the ioctl after KVM_RUN", do_ioctl_next},
+};
+
+Test(confine, kills_the_process_for_any_other_system_call)
+{
+    for (unsigned i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+        int status = in_confined_child("boot", forbidden[i].act);
+
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+                  "%s: status %#x", forbidden[i].name, (unsigned)status);
+    }
+}
+
+/* ---- What the process looks like ---------------------------------------- */
+
+static int status_file, limits_file;
+
+/* Reads what was opened before; the kernel writes it now. */
+static void expect_line(int fd, const char *line)
+{
+    static char text[8192];
+    ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+
+    expect(got > 0);
+    text[got] = '\0';
+    expect(strstr(text, line) != NULL);
+}
+
+static void look_at_process(struct guest *guest)
+{
+    (void)guest;
+    expect_line(status_file, "CapInh:\t0000000000000000\n"
+                             "CapPrm:\t0000000000000000\n"
+                             "CapEff:\t0000000000000000\n");
+    expect_line(status_file, "NoNewPrivs:\t1\n");
+    expect_line(status_file, "Seccomp:\t2\n");
+    expect_line(limits_file, "Max core file size        0 ");
+    expect_line(limits_file, "Max open files            1 ");
+}
+
+Test(confine, leaves_no_privilege_and_no_room_for_descriptors)
+{
+    int status = 0;
+
+    need_kvm();
+    pid_t child = fork();
+    if (child == 0) {
+        struct guest guest = {.image = "boot"};
+
+        status_file = open("/proc/self/status", O_RDONLY);
+        limits_file = open("/proc/self/limits", O_RDONLY);
+        confine(&guest);
+        look_at_process(&guest);
+        _exit(CHILD_FINE);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+}
+
+Test(confine, refuses_flags_that_it_does_not_know)
+{
+    struct guest guest = {.image = "boot"};
+    char error[MAYFLY_ERROR_BYTES];
+
+    load_guest(&guest);
+    cr_assert_lt(mayfly_confine(guest.vm, 0x80, error), 0);
+    cr_assert(strstr(error, "unknown flags"));
+    mayfly_destroy(guest.vm);
+}
