@@ -43,7 +43,7 @@ __asm__(".text\n"
         "    .balign 16\n"
         "    .endr\n");
 
-MF_NOTE(1u << FAULT_GP | 1u << FAULT_PF, probe_stubs, 0);
+MF_NOTE(1u << FAULT_GP | 1u << FAULT_PF, probe_stubs);
 
 #define BOOT ((const struct mf_boot *)MF_BOOT_PAGE)
 

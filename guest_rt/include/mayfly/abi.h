@@ -86,7 +86,7 @@ struct mf_note {
     uint16_t abi_minor;     /* MF_ABI_MINOR at build time */
     uint32_t fault_vectors; /* bit n: the image handles exception n */
     uint64_t fault_entry;   /* address of stub 0; ignored if no vector is set */
-    uint64_t stack_bytes;   /* stack wanted; 0 lets the monitor choose */
+    uint64_t reserved;      /* 0 */
     uint64_t flags;         /* none defined yet: must be 0 */
 };
 
@@ -298,7 +298,7 @@ MF_ABI_AT(mf_note, abi_major, 0x000);
 MF_ABI_AT(mf_note, abi_minor, 0x002);
 MF_ABI_AT(mf_note, fault_vectors, 0x004);
 MF_ABI_AT(mf_note, fault_entry, 0x008);
-MF_ABI_AT(mf_note, stack_bytes, 0x010);
+MF_ABI_AT(mf_note, reserved, 0x010);
 MF_ABI_AT(mf_note, flags, 0x018);
 
 MF_ABI_SIZE(mf_crash, 160);

@@ -4,12 +4,11 @@
 #define MAYFLY_NOTE_H
 
 /*
- * The runtime brings a note along. A program that wants something else (a
- * larger stack, its own fault handlers) defines one itself, once, at file
- * scope; the runtime's is then not linked:
+ * The runtime brings a note along. A program that wants its own fault handlers
+ * defines one itself, once, at file scope; the runtime's is then not linked:
  *
  *   #include <mayfly/note.h>
- *   MF_NOTE(MF_NOTE_VECTORS, mf_fault_stubs, 8 << 20);
+ *   MF_NOTE(1u << 14, my_stubs);
  */
 
 #include <stdint.h>
@@ -34,9 +33,9 @@ struct mf_note_elf {
 
 /*
  * Defines the image's note: bit n of vectors asks for a gate for exception n,
- * to stub n of the table at stubs; stack_bytes may be 0.
+ * to stub n of the table at stubs.
  */
-#define MF_NOTE(vectors, stubs, stack)                                 \
+#define MF_NOTE(vectors, stubs)                                        \
     __attribute__((section(".note.mayfly"), aligned(4), used, retain)) \
     const struct mf_note_elf __mayfly_note = {                         \
         .name_bytes = sizeof(MF_NOTE_NAME),                            \
@@ -46,8 +45,7 @@ struct mf_note_elf {
         .note = {.abi_major = MF_ABI_MAJOR,                            \
                  .abi_minor = MF_ABI_MINOR,                            \
                  .fault_vectors = (vectors),                           \
-                 .fault_entry = (uint64_t)(stubs),                     \
-                 .stack_bytes = (stack)},                              \
+                 .fault_entry = (uint64_t)(stubs)},                    \
     }
 
 #endif
