@@ -66,20 +66,15 @@ SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
 	$(wildcard $(addprefix tests/,$(addsuffix /*.c,unit ring kvm cli)))))))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/tests/%, \
 	$(wildcard tests/fuzz/fuzz_*.c))
-GENERATED := $(if $(wildcard vmm/seccomp_gen.c),build/gen/seccomp_filter.h) \
-	build/gen/syscall_names.h
+GENERATED := build/gen/seccomp_filter.h build/gen/syscall_names.h
 HOST_TESTS := $(filter unit ring,$(SUITES))
 KVM_TESTS := $(filter kvm cli,$(SUITES))
 
 # objects VARIANT,SOURCES
 objects = $(patsubst %.c,build/obj/$1/%.o,$2)
 
-# TEMPORARY: tolerates parts that are not written yet.
-OUTPUTS := $(if $(wildcard vmm/main.c),build/mayfly) build/libmayfly.a \
-	$(if $(wildcard guest_rt/mayfly-cc),build/mayfly-cc build/sysroot/.runtime $(IMAGES))
-
 .PHONY: all
-all: $(OUTPUTS) ## Build the monitor, the library, the compiler and the images
+all: build/mayfly build/libmayfly.a build/mayfly-cc $(IMAGES) ## Build the monitor, the library, the compiler and the images
 
 # ---- Compiling ----------------------------------------------------------
 
@@ -273,7 +268,8 @@ install: all ## Install to PREFIX (/usr/local), below DESTDIR if that is set
 	install -m 644 vmm/mayfly.h $(DESTDIR)$(PREFIX)/include/mayfly.h
 	install -m 644 guest_rt/include/mayfly/*.h $(DESTDIR)$(PREFIX)/include/mayfly/
 	rm -rf $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
-	cp -R build/sysroot $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
+	install -d $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
+	cp -R build/sysroot/include build/sysroot/lib $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot/
 
 clean: ## Remove build/
 	rm -rf build

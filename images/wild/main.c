@@ -22,8 +22,8 @@ static uint64_t end_of_memory(void)
 {
     uint64_t low = MF_RAM_LOW_END;
 
-    return BOOT->mem_bytes < low ? BOOT->mem_bytes
-                                 : MF_RAM_HIGH_BASE + BOOT->mem_bytes - low;
+    return BOOT->mem_bytes <= low ? BOOT->mem_bytes
+                                  : MF_RAM_HIGH_BASE + BOOT->mem_bytes - low;
 }
 
 static long unknown_number(void)

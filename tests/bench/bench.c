@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -383,17 +382,12 @@ static void measure_pipe(void)
 
 /* ---- All of it ----------------------------------------------------- */
 
-/*
- * Pins this program, and so all that it starts, if BENCH_CPU says where to, and
- * puts it before what else runs here, as far as it may.
- */
-static void take_processor(void)
+/* Pins this program, and so all that it starts, if BENCH_CPU says where to. */
+static void pin(void)
 {
     const char *cpu = getenv("BENCH_CPU");
     cpu_set_t set;
 
-    setpriority(PRIO_PROCESS, 0, -20);
-    results.nice = getpriority(PRIO_PROCESS, 0);
     if (!cpu || !*cpu)
         return;
     results.cpu = atoi(cpu);
@@ -401,6 +395,17 @@ static void take_processor(void)
     CPU_SET((size_t)results.cpu, &set);
     if (sched_setaffinity(0, sizeof(set), &set))
         die("cannot run on CPU %d", results.cpu);
+}
+
+/*
+ * Real-time priority for this program and what it starts, as far as it may:
+ * short programs then do not wait for what else runs on this host.
+ */
+static bool set_realtime(bool on)
+{
+    const struct sched_param param = {.sched_priority = on};
+
+    return sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
 }
 
 int main(void)
@@ -411,7 +416,8 @@ int main(void)
         die("/dev/null");
     results.rounds = number_from_env("BENCH_ROUNDS", 300);
     results.load = file_number("/proc/loadavg", "");
-    take_processor();
+    pin();
+    results.realtime = set_realtime(true);
     try_optional(&results.competitors[QEMU_KVM]);
     try_optional(&results.competitors[QEMU_TCG]);
     run_alive();
@@ -419,6 +425,7 @@ int main(void)
     count_all();
     results.monitor_bytes = file_bytes(MAYFLY);
     results.hello_bytes = file_bytes(OUT "hello.elf");
+    set_realtime(false);
     measure_calls();
     measure_pipe();
     say("many VMs at once");

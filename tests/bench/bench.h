@@ -158,7 +158,7 @@ struct pair {
 struct results {
     unsigned rounds;
     int cpu;            /* all programs were pinned to it; -1: not pinned */
-    int nice;           /* all programs ran at this level */
+    bool realtime;      /* start latency: all ran as SCHED_FIFO */
     double load;        /* average of the last minute before the run */
     unsigned disturbed; /* cold rounds put off: a VM not ours was alive */
     struct competitor competitors[COMPETITORS];

@@ -57,9 +57,10 @@ static void put_host(FILE *to, const struct results *results)
         snprintf(pinned, sizeof(pinned), "pinned to CPU %d", results->cpu);
     fprintf(to,
             "%s, Linux %s, %s, %d CPUs, %s\n"
-            "%u rounds, %s, nice %d, load %.1f before\n",
+            "%u rounds, %s, %s, load %.1f before\n",
             date, kernel.release, model, get_nprocs(), backend(),
-            results->rounds, pinned, results->nice, results->load);
+            results->rounds, pinned,
+            results->realtime ? "SCHED_FIFO" : "not real-time", results->load);
 }
 
 /* ---- Tables -------------------------------------------------------- */
@@ -407,12 +408,12 @@ static void json_host(FILE *to, const struct results *results)
     fprintf(to,
             "  \"host\": {\"date\": \"%s\", \"kernel\": \"%s\","
             " \"cpu\": \"%s\", \"cpus\": %d, \"backend\": \"%s\"},\n"
-            "  \"rounds\": %u,\n  \"pinned_cpu\": %d,\n  \"nice\": %d,\n"
+            "  \"rounds\": %u,\n  \"pinned_cpu\": %d,\n  \"realtime\": %s,\n"
             "  \"load_before\": %.2f,\n"
             "  \"cold_rounds_put_off\": %u,\n",
             date, kernel.release, model, get_nprocs(), backend(),
-            results->rounds, results->cpu, results->nice, results->load,
-            results->disturbed);
+            results->rounds, results->cpu, results->realtime ? "true" : "false",
+            results->load, results->disturbed);
 }
 
 static void json_pair(FILE *to, const char *key, const struct pair *pair)

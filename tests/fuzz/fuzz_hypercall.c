@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/virtio_ring.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +31,12 @@ static int scripted_poll(const struct pollfd *file, int count,
                          const struct timespec *timeout, const sigset_t *mask);
 
 static long scripted_call(long first, ...);
+static int scripted_signal(int first, ...);
 
 #undef os_syscall
 #define os_syscall(...)        scripted_call(__VA_ARGS__)
-#define os_sigaction(...)      (int)scripted_call(__VA_ARGS__)
-#define os_sigmask(...)        (int)scripted_call(__VA_ARGS__)
+#define os_sigaction(...)      scripted_signal(__VA_ARGS__)
+#define os_sigmask(...)        scripted_signal(__VA_ARGS__)
 #define os_ppoll(file, ...)    scripted_poll(file, __VA_ARGS__)
 #define vcpu_run               scripted_run
 #define vcpu_get_fault_address scripted_fault_address
@@ -59,6 +61,7 @@ static struct script script;
 static struct mayfly vm;
 static unsigned stops;
 static uint64_t now_ns;
+static struct mf_queue queues[3]; /* receive, transmit, transmit errors */
 
 static void must(bool condition)
 {
@@ -90,6 +93,24 @@ static void change_memory(void)
 
     at += script_number(&script, 2) % MF_PAGE_BYTES & ~(uint64_t)(bytes - 1);
     memcpy(ram + at, &value, bytes);
+}
+
+/* Makes one buffer available, as a driver would or not quite. */
+static void offer_buffer(void)
+{
+    const struct mf_queue *queue = &queues[script_below(&script, 3)];
+    uint16_t head = (uint16_t)script_below(&script, queue->size);
+    uint16_t *avail = (uint16_t *)(ram + queue->avail);
+    struct vring_desc desc = {
+        .addr = choose_address(),
+        .len = (uint32_t)script_number(&script, 2),
+        .flags = (uint16_t)script_below(&script, 8),
+        .next = (uint16_t)script_below(&script, queue->size),
+    };
+
+    memcpy(ram + queue->desc + head * sizeof(desc), &desc, sizeof(desc));
+    avail[2 + avail[1] % queue->size] = head;
+    avail[1]++;
 }
 
 static void write_report(uint64_t at)
@@ -127,7 +148,10 @@ static int scripted_run(struct vcpu *vcpu, struct vcpu_stop *stop)
         return 0; /* MF_HC_EXIT */
     now_ns += script_number(&script, 1) * 1000000;
     for (unsigned i = script_below(&script, 8); i > 0; i--)
-        change_memory();
+        if (script_below(&script, 2))
+            offer_buffer();
+        else
+            change_memory();
     switch (script_below(&script, 16)) {
     case 0:
         stop->exit = VCPU_EXIT_TRIPLE;
@@ -164,6 +188,12 @@ static long scripted_call(long first, ...)
     return 0;
 }
 
+static int scripted_signal(int first, ...)
+{
+    (void)first;
+    return 0;
+}
+
 static int scripted_fault_address(const struct vcpu *vcpu, uint64_t *address)
 {
     (void)vcpu;
@@ -180,7 +210,7 @@ static uint64_t scripted_ns(void)
 static int scripted_poll(const struct pollfd *file, int count,
                          const struct timespec *timeout, const sigset_t *mask)
 {
-    must(mask && (!timeout || timeout->tv_nsec < 1000000000));
+    must(file && mask && (!timeout || timeout->tv_nsec < 1000000000));
     now_ns += 1000000;
     if (script.left == 0)
         scripted_mayfly_stop(&vm);
@@ -221,6 +251,15 @@ static int input_file(void)
     return fd;
 }
 
+static void find_queues(void)
+{
+    const struct mf_boot *boot = (const struct mf_boot *)(ram + MF_BOOT_PAGE);
+
+    memcpy(queues, ram + boot->devices[0].queues, 2 * sizeof(queues[0]));
+    memcpy(&queues[2], ram + boot->devices[1].queues + sizeof(queues[0]),
+           sizeof(queues[0]));
+}
+
 static void set_up(void)
 {
     static int null = -1;
@@ -246,6 +285,7 @@ static void set_up(void)
     must(native_add(&vm.native, &vm.console.dev, vm.console.flags) == 0);
     console_init(&vm.errors, -1, null, CONSOLE_ERR_CHAINS);
     must(native_add(&vm.native, &vm.errors.dev, vm.errors.flags) == 0);
+    find_queues();
     vm.loaded = true;
     log_set_level(LOG_ERROR);
     now_ns = vm.clock.epoch_ns;

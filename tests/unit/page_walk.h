@@ -23,8 +23,8 @@ struct page_walk {
     uint64_t tables[4]; /* ... and where they are */
 };
 
-static inline struct page_walk page_walk(const struct gmem *mem, uint64_t root,
-                                         uint64_t address)
+static inline struct page_walk page_walk(const struct gmem *guest,
+                                         uint64_t root, uint64_t address)
 {
     struct page_walk walk = {
         .user = true, .write = true, .execute = true, .marked = true};
@@ -35,7 +35,7 @@ static inline struct page_walk page_walk(const struct gmem *mem, uint64_t root,
         uint64_t entry;
 
         walk.tables[walk.depth++] = table;
-        if (gmem_read(mem, gpa(table + (address >> shift) % 512 * 8), &entry,
+        if (gmem_read(guest, gpa(table + (address >> shift) % 512 * 8), &entry,
                       sizeof(entry)))
             abort();
         if (!(entry & 1))
