@@ -35,7 +35,7 @@ CLANG_WARN := -Wno-gnu-variable-sized-type-not-at-end \
 	-Wno-missing-field-initializers
 CFLAGS := -std=gnu11 -g -fno-common -fno-strict-aliasing $(WARN) \
 	-fstack-protector-strong -ffile-prefix-map=$(CURDIR)=. \
-	-D_GNU_SOURCE -I. -Iguest_rt/include -Ibuild/gen
+	-D_GNU_SOURCE= -I. -Iguest_rt/include -Ibuild/gen
 SECTIONS := -ffunction-sections -fdata-sections
 # musl has no Linux headers of its own: the system's come last.
 MUSL := -O2 $(SECTIONS) -fno-pie -fno-asynchronous-unwind-tables \

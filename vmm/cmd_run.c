@@ -382,9 +382,12 @@ static int run_request(struct request *request, struct cli_run *run)
     bool report = stats || timeline || request->summary;
     if (report)
         status_fd = open("/proc/self/status", O_RDONLY);
-    request->options.in = closed & 1u << STDIN_FILENO ? -1 : STDIN_FILENO;
-    request->options.out = closed & 1u << STDOUT_FILENO ? -1 : STDOUT_FILENO;
-    request->options.err = closed & 1u << STDERR_FILENO ? -1 : STDERR_FILENO;
+    if (closed & 1u << STDIN_FILENO)
+        request->options.in = -1;
+    if (closed & 1u << STDOUT_FILENO)
+        request->options.out = -1;
+    if (closed & 1u << STDERR_FILENO)
+        request->options.err = -1;
     if (mayfly_create(&request->options, &vm, error))
         return cli_fail(CLI_FAILED, "%s", error);
     run->status = run_vm(request, vm, image, run, &ran);
@@ -399,7 +402,7 @@ static int run_request(struct request *request, struct cli_run *run)
 
 int cmd_run(int argc, char **argv)
 {
-    struct request request = {.confine = true};
+    struct request request = {.options = MAYFLY_OPTIONS, .confine = true};
     struct cli_run run = {.start_ns = monotonic_ns()};
     bool done = false;
     int status = parse_options(argc, argv, &request, &done);

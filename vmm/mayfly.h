@@ -48,7 +48,7 @@ enum mayfly_log_level {
 /* Says only what is at most this detailed. Any thread. */
 void mayfly_set_log_level(enum mayfly_log_level level);
 
-/* What a VM is made of. Zero-initialise, then set what differs. */
+/* What a VM is made of. Start from MAYFLY_OPTIONS, then set what differs. */
 struct mayfly_options {
     uint64_t mem_bytes; /* RAM; 0: MAYFLY_MEM_DEFAULT or what the image needs */
     const char *const *args; /* argv, NULL-terminated; NULL: none */
@@ -60,6 +60,12 @@ struct mayfly_options {
 };
 
 #define MAYFLY_MEM_DEFAULT (16ull << 20)
+
+/* The defaults: this process's standard descriptors, and nothing else. */
+#define MAYFLY_OPTIONS               \
+    {                                \
+        .in = 0, .out = 1, .err = 2, \
+    }
 
 /*
  * Makes a VM; `options` and what it points to must live until mayfly_load has

@@ -54,7 +54,7 @@ static uint64_t memory_end(void)
     uint64_t low = MF_RAM_LOW_END;
 
     return BOOT->mem_bytes <= low ? BOOT->mem_bytes
-                                 : MF_RAM_HIGH_BASE + BOOT->mem_bytes - low;
+                                  : MF_RAM_HIGH_BASE + BOOT->mem_bytes - low;
 }
 
 /* Part of the address space, as far as an image can know it. */

@@ -38,14 +38,12 @@ static int run_image(int image, int input, struct mayfly_result *result,
                      struct mayfly_stats *stats, char *error)
 {
     const char *const args[] = {"guest", NULL};
-    const struct mayfly_options options = {
-        .args = args,
-        .in = input,
-        .out = STDOUT_FILENO,
-        .err = STDERR_FILENO,
-        .timeout_ns = 60 * 1000000000ull,
-    };
+    struct mayfly_options options = MAYFLY_OPTIONS;
     struct mayfly *vm;
+
+    options.args = args;
+    options.in = input;
+    options.timeout_ns = 60 * 1000000000ull;
     int failure = mayfly_create(&options, &vm, error);
 
     if (failure)

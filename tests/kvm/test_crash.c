@@ -205,7 +205,7 @@ static void assert_monitor_survived(void)
 static const char *const privileged[] = {
     "cli",       "sti",       "hlt",    "read-cr0", "write-cr0", "write-cr3",
     "write-cr4", "write-dr7", "rdmsr",  "wrmsr",    "lgdt",      "lidt",
-    "ltr",       "invlpg",    "wbinvd", "swapgs",   "sysret",    "ring0",
+    "ltr",       "invlpg",    "wbinvd", "swapgs",   "ring0",
 };
 
 Test(hostile, privileged_instructions_are_protection_faults)
@@ -222,7 +222,8 @@ Test(hostile, privileged_instructions_are_protection_faults)
 /* Which fault it is differs between processors and backends. */
 Test(hostile, entries_to_a_kernel_lead_nowhere)
 {
-    static const char *const ways[] = {"syscall", "sysenter", "int80"};
+    static const char *const ways[] = {"syscall", "sysret", "sysenter",
+                                       "int80"};
 
     for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         struct guest guest = {.image = "privileged", .args = {ways[i]}};
