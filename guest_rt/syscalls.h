@@ -15,7 +15,8 @@
  */
 /* clang-format off */
 #define MAYFLY_SYSCALLS(X)                                                     \
-    X(0, read, 3, PARTIAL, "descriptors 0 to 2 only")                          \
+    X(0, read, 3, PARTIAL,                                                     \
+      "descriptors 0 to 2 only; fills memory that is not writable, too")       \
     X(1, write, 3, PARTIAL, "descriptors 0 to 2 only")                         \
     X(3, close, 1, PARTIAL, "descriptors 0 to 2 only")                         \
     X(5, fstat, 2, PARTIAL, "descriptors 0 to 2 only")                         \

@@ -159,6 +159,17 @@ Test(files, standard_output_and_error_are_kept_apart)
     cr_assert_not(strstr(shell.out, "to standard error"));
 }
 
+Test(files, output_and_error_output_in_one_file_keep_their_order)
+{
+    expect_status(&shell, 0,
+                  "$mayfly run $images/order.elf 1000 >$dir/both 2>&1\n"
+                  "i=0; while read -r line; do\n"
+                  "    [ \"$line\" = $i ] || echo \"$line, not $i\"\n"
+                  "    i=$((i + 1))\n"
+                  "done <$dir/both; echo $i lines");
+    cr_assert_str_eq(shell.out, "1000 lines\n");
+}
+
 Test(files, error_output_is_not_lost_in_a_file_shared_with_output)
 {
     expect_status(&shell, 0, "$mayfly run $images/libc.elf 2>&1 >&1");

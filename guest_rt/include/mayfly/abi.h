@@ -79,7 +79,7 @@
  * set in fault_vectors get a gate.
  */
 #define MF_FAULT_VECTORS 32u
-#define MF_FAULT_STRIDE  16u
+#define MF_FAULT_STRIDE  16ull
 
 struct mf_note {
     uint16_t abi_major;     /* MF_ABI_MAJOR at build time */
