@@ -220,7 +220,7 @@ bench: ## Measure; writes build/bench/
 soak: ## Boot SOAK_BOOTS (100000) guests in a row, look for failures and leaks
 	@.ci/setup build
 	$(BUILD) all
-	@tests/soak $(SOAK_BOOTS)
+	@tests/bench/soak $(SOAK_BOOTS)
 
 coverage: ## Report what the tests cover of the host code, in build/coverage/
 	@.ci/setup build test coverage

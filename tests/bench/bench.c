@@ -149,25 +149,18 @@ static void run_round(unsigned round, int which)
 }
 
 /* A VM that lives on, from its greeting until it is stopped. */
-static pid_t start_other_vm(void)
+static void start_other_vm(void)
 {
     char text[sizeof(FOREVER_GREETING)];
     int pipes[2];
 
     if (pipe2(pipes, O_CLOEXEC))
         die("pipe");
-    pid_t pid = spawn(forever, pipes[1], STDERR_FILENO);
+    spawn_waiting(forever, pipes[1]);
     if (read(pipes[0], text, sizeof(text)) <= 0)
         die("%s does not run", forever[2]);
     close(pipes[0]);
     close(pipes[1]);
-    return pid;
-}
-
-static void stop_other_vm(pid_t pid)
-{
-    kill(pid, SIGTERM);
-    waitpid(pid, NULL, 0);
 }
 
 static void run_alive(void)
@@ -429,22 +422,31 @@ static bool set_realtime(bool on)
     return sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
 }
 
+/* Leaves no VM behind. */
+static void on_signal(int number)
+{
+    kill_waiting();
+    _exit(128 + number);
+}
+
 int main(void)
 {
     unsigned vms = number_from_env("BENCH_VMS", 1000);
 
     if (!freopen("/dev/null", "r", stdin))
         die("/dev/null");
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
     results.rounds = number_from_env("BENCH_ROUNDS", 300);
     results.load = file_number("/proc/loadavg", "");
     pin();
     results.realtime = set_realtime(true);
     try_optional(&results.competitors[QEMU_KVM]);
     try_optional(&results.competitors[QEMU_TCG]);
-    pid_t other = start_other_vm();
+    start_other_vm();
     run_alive();
     count_all();
-    stop_other_vm(other);
+    stop_waiting(128 + SIGTERM);
     run_cold();
     results.monitor_bytes = file_bytes(MAYFLY);
     results.hello_bytes = file_bytes(OUT "hello.elf");

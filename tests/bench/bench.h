@@ -61,6 +61,16 @@ double samples_median_ratio(const struct samples *a, const struct samples *b);
  */
 pid_t spawn(const char *const *argv, int out, int err);
 
+/* Starts a program that waits until it is stopped, at the latest when this
+ * program exits. */
+pid_t spawn_waiting(const char *const *argv, int out);
+
+/* Kills all of those; for signal handlers too. */
+void kill_waiting(void);
+
+/* Ends all of those by SIGTERM and reaps them; they must exit with `status`. */
+void stop_waiting(int status);
+
 /* One start, in microseconds from before the spawn. */
 struct start {
     double first_us; /* the first byte of output was read; NAN: none came */

@@ -4,12 +4,10 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define IN_FLIGHT    4 /* started, and not yet heard of */
@@ -31,7 +29,7 @@ static void start_all(const char *const *argv, size_t greeting_bytes,
 
     while (got < count * greeting_bytes) {
         while (started < count && started < got / greeting_bytes + IN_FLIGHT)
-            pids[started++] = spawn(argv, out, STDERR_FILENO);
+            pids[started++] = spawn_waiting(argv, out);
         ssize_t bytes = read(in, text, sizeof(text));
         if (bytes <= 0)
             die("a VM of the fleet said nothing");
@@ -84,20 +82,6 @@ static double mean_pss_kib(const pid_t *pids, unsigned count)
     return sum / count;
 }
 
-static void stop_all(const pid_t *pids, unsigned count)
-{
-    int status;
-
-    for (unsigned i = 0; i < count; i++)
-        kill(pids[i], SIGTERM);
-    errno = 0;
-    for (unsigned i = 0; i < count; i++)
-        if (waitpid(pids[i], &status, 0) != pids[i] || !WIFEXITED(status) ||
-            WEXITSTATUS(status) != 128 + SIGTERM)
-            die("a VM of the fleet ended with wait status %#x",
-                (unsigned)status);
-}
-
 void fleet_run(const char *const *argv, const char *greeting, unsigned count,
                struct fleet *fleet)
 {
@@ -109,7 +93,7 @@ void fleet_run(const char *const *argv, const char *greeting, unsigned count,
         die("cannot prepare the fleet");
     start_all(argv, strlen(greeting), 1, pipes[0], pipes[1], pids);
     fleet->alone_pss_kib = mean_pss_kib(pids, 1);
-    stop_all(pids, 1);
+    stop_waiting(128 + SIGTERM);
 
     double available = mem_available_kib();
     uint64_t begin = now_ns();
@@ -127,7 +111,7 @@ void fleet_run(const char *const *argv, const char *greeting, unsigned count,
     fleet->idle_cpu_us = (double)(cpu_ns_of_all(pids, count) - cpu) / 1e3;
 
     begin = now_ns();
-    stop_all(pids, count);
+    stop_waiting(128 + SIGTERM);
     fleet->stop_seconds = (double)(now_ns() - begin) / 1e9;
     fleet->vms_left = count_vms() - vms;
     close(pipes[0]);

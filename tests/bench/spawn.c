@@ -5,10 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* Those that spawn_waiting has started and that are not stopped yet. */
+static pid_t *waiting;
+static unsigned waiting_count;
 
 pid_t spawn(const char *const *argv, int out, int err)
 {
@@ -25,6 +31,42 @@ pid_t spawn(const char *const *argv, int out, int err)
         die("cannot start %s", argv[0]);
     posix_spawn_file_actions_destroy(&actions);
     return pid;
+}
+
+void kill_waiting(void)
+{
+    for (unsigned i = 0; i < waiting_count; i++)
+        kill(waiting[i], SIGKILL);
+}
+
+pid_t spawn_waiting(const char *const *argv, int out)
+{
+    static bool registered;
+    pid_t *more = realloc(waiting, (waiting_count + 1) * sizeof(*waiting));
+
+    if (!more || (!registered && atexit(kill_waiting)))
+        die("cannot keep track of %s", argv[0]);
+    registered = true;
+    waiting = more;
+    waiting[waiting_count] = spawn(argv, out, STDERR_FILENO);
+    return waiting[waiting_count++];
+}
+
+void stop_waiting(int status)
+{
+    unsigned count = waiting_count;
+    int how;
+
+    for (unsigned i = 0; i < count; i++)
+        kill(waiting[i], SIGTERM);
+    waiting_count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (waitpid(waiting[i], &how, 0) != waiting[i])
+            die("wait");
+        errno = 0;
+        if (!WIFEXITED(how) || WEXITSTATUS(how) != status)
+            die("a waiting VM ended with wait status %#x", (unsigned)how);
+    }
 }
 
 static void check_status(const char *const *argv, pid_t pid, int expected)
