@@ -219,7 +219,9 @@ bench: ## Measure; writes build/bench/
 
 soak: ## Boot SOAK_BOOTS (100000) guests in a row, look for failures and leaks
 	@.ci/setup build
-	$(BUILD) all
+	$(BUILD) all build/tests/host/cli
+	MAYFLY_TEST_OUTPUT_MIB=1024 build/tests/host/cli --color=never \
+		--filter 'files/many_mib*' </dev/null
 	@tests/bench/soak $(SOAK_BOOTS)
 
 coverage: ## Report what the tests cover of the host code, in build/coverage/

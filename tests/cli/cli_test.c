@@ -11,37 +11,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool is_set(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value && strcmp(value, "1") == 0;
-}
-
-void need_kvm(void)
-{
-    if (access("/dev/kvm", R_OK | W_OK) == 0)
-        return;
-    if (is_set("REQUIRE_KVM"))
-        cr_assert_fail("REQUIRE_KVM is set, and /dev/kvm cannot be used");
-    cr_skip_test("no /dev/kvm");
-}
-
-bool is_slow(void)
-{
-    return is_set("MAYFLY_TEST_SLOW");
-}
-
 /* ---- Scripts ------------------------------------------------------------ */
 
 static void set_variables(const char *dir)
 {
-    const char *build = getenv("MAYFLY_BUILD");
     char path[4096];
 
-    snprintf(path, sizeof(path), "%s/mayfly", build ? build : "build");
+    snprintf(path, sizeof(path), "%s/mayfly", build_directory());
     setenv("mayfly", path, 1);
-    snprintf(path, sizeof(path), "%s/images", build ? build : "build");
+    snprintf(path, sizeof(path), "%s/images", build_directory());
     setenv("images", path, 1);
     setenv("dir", dir, 1);
 }

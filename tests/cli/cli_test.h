@@ -17,6 +17,8 @@
 #include <criterion/criterion.h>
 #include <stdbool.h>
 
+#include "tests/environment.h"
+
 #define SHELL_OUTPUT_ROOM 65536
 
 struct shell {
@@ -24,12 +26,6 @@ struct shell {
     char out[SHELL_OUTPUT_ROOM];
     char err[SHELL_OUTPUT_ROOM];
 };
-
-/* Skips the test, or fails it, where there is no /dev/kvm. */
-void need_kvm(void);
-
-/* Whether this machine is emulated: everything takes long. */
-bool is_slow(void);
 
 /* Runs a script to its end. */
 void run_shell(struct shell *shell, const char *script);

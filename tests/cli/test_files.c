@@ -121,11 +121,10 @@ static int count_through_pipe(const char *mib)
     uint64_t words[8192], next = 0;
     size_t got;
     char command[4200];
-    const char *build = getenv("MAYFLY_BUILD");
 
     snprintf(command, sizeof(command),
              "%s/mayfly run %s/images/write.elf %s </dev/null",
-             build ? build : "build", build ? build : "build", mib);
+             build_directory(), build_directory(), mib);
     FILE *pipe = popen(command, "r");
     while ((got = fread(words, 8, 8192, pipe)) > 0)
         for (size_t i = 0; i < got; i++)
@@ -182,13 +181,11 @@ Test(files, error_output_is_not_lost_in_a_file_shared_with_output)
 /* Starts an image on a new terminal. */
 static pid_t run_on_terminal(const char *name, int *terminal)
 {
-    const char *build = getenv("MAYFLY_BUILD");
     char program[4096], image[4096];
 
     need_kvm();
-    build = build ? build : "build";
-    snprintf(program, sizeof(program), "%s/mayfly", build);
-    snprintf(image, sizeof(image), "%s/images/%s.elf", build, name);
+    snprintf(program, sizeof(program), "%s/mayfly", build_directory());
+    snprintf(image, sizeof(image), "%s/images/%s.elf", build_directory(), name);
     pid_t child = forkpty(terminal, NULL, NULL, NULL);
     cr_assert_geq(child, 0);
     if (child == 0) {

@@ -9,27 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static bool is_set(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value && strcmp(value, "1") == 0;
-}
-
-void need_kvm(void)
-{
-    if (access("/dev/kvm", R_OK | W_OK) == 0)
-        return;
-    if (is_set("REQUIRE_KVM"))
-        cr_assert_fail("REQUIRE_KVM is set, and /dev/kvm cannot be used");
-    cr_skip_test("no /dev/kvm");
-}
-
-bool is_slow(void)
-{
-    return is_set("MAYFLY_TEST_SLOW");
-}
-
 uint64_t long_ns(void)
 {
     return (is_slow() ? 200 : 40) * 1000000000ull;
@@ -37,11 +16,9 @@ uint64_t long_ns(void)
 
 int open_image(const char *name)
 {
-    const char *build = getenv("MAYFLY_BUILD");
     char path[4096];
 
-    snprintf(path, sizeof(path), "%s/images/%s.elf", build ? build : "build",
-             name);
+    snprintf(path, sizeof(path), "%s/images/%s.elf", build_directory(), name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     cr_assert_geq(fd, 0, "cannot open %s", path);
     return fd;

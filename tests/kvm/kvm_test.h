@@ -19,6 +19,7 @@
 
 #include <criterion/criterion.h>
 
+#include "tests/environment.h"
 #include "vmm/mayfly.h"
 
 #define GUEST_ARGS_MAX    8
@@ -42,12 +43,6 @@ struct guest {
     const char *argv[GUEST_ARGS_MAX + 1];
     int out_file, err_file; /* -1: not ours */
 };
-
-/* Skips the test, or fails it, where there is no /dev/kvm. */
-void need_kvm(void);
-
-/* Whether this machine is emulated: everything takes long. */
-bool is_slow(void);
 
 /* A time limit that no test should reach. */
 uint64_t long_ns(void);

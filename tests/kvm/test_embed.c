@@ -14,12 +14,11 @@ int embed_main(int argc, char **argv);
 Test(embed, hands_text_to_a_guest_and_tells_how_it_ended, .timeout = 240,
      .init = cr_redirect_stdout)
 {
-    const char *build = getenv("MAYFLY_BUILD");
     char path[4096], program[] = "embed", text[] = "text for the guest";
     char *argv[] = {program, path, text, NULL};
 
     need_kvm();
-    snprintf(path, sizeof(path), "%s/images/cat.elf", build ? build : "build");
+    snprintf(path, sizeof(path), "%s/images/cat.elf", build_directory());
     cr_assert_eq(embed_main(3, argv), 0);
     fflush(stdout);
     char output[256] = "";

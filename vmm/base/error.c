@@ -6,14 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
+static void write_text(char *error, const char *format, va_list args)
+{
+    if (error)
+        vsnprintf(error, ERROR_BYTES, format, args);
+}
+
 int error_set(char *error, int code, const char *format, ...)
 {
     va_list args;
 
-    if (!error)
-        return code;
     va_start(args, format);
-    vsnprintf(error, ERROR_BYTES, format, args);
+    write_text(error, format, args);
     va_end(args);
     return code;
 }
@@ -22,12 +26,13 @@ int error_system(char *error, int code, const char *format, ...)
 {
     va_list args;
 
-    if (!error)
-        return code;
     va_start(args, format);
-    vsnprintf(error, ERROR_BYTES, format, args);
+    write_text(error, format, args);
     va_end(args);
-    size_t length = strlen(error);
-    snprintf(error + length, ERROR_BYTES - length, ": %s", strerror(-code));
+    if (error) {
+        size_t length = strlen(error);
+
+        snprintf(error + length, ERROR_BYTES - length, ": %s", strerror(-code));
+    }
     return code;
 }
