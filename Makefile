@@ -67,7 +67,7 @@ SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
 FUZZERS := $(patsubst tests/fuzz/%.c,build/tests/%, \
 	$(wildcard tests/fuzz/fuzz_*.c))
 GENERATED := build/gen/seccomp_filter.h build/gen/syscall_names.h
-HOST_TESTS := $(filter unit ring,$(SUITES))
+HOST_TESTS := $(filter unit ring kvm,$(SUITES))
 KVM_TESTS := $(filter kvm cli,$(SUITES))
 
 # objects VARIANT,SOURCES
