@@ -28,6 +28,9 @@
 #define ASM_RBP               6
 #define ASM_RSP               7
 
+/* The boot page's xcr0 */
+#define ASM_BOOT_XCR0 0x100a0
+
 #define ASM_FAULT_VECTORS 32
 #define ASM_FAULT_STRIDE  16
 

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "device.h"
 #include "hypercall.h"
 #include "ring.h"
 
@@ -58,24 +59,11 @@ static struct mf_boot *boot(void)
 
 /* ---- Start ----------------------------------------------------------- */
 
-/* Entry `index` of the device table, whose entries may be longer than ours. */
-static const struct mf_device *device_entry(uint32_t index)
-{
-    return (const struct mf_device *)((const char *)boot()->devices +
-                                      (size_t)index * boot()->device_bytes);
-}
-
-static const struct mf_queue *queue_entry(const struct mf_device *device,
-                                          unsigned index)
-{
-    return (const struct mf_queue *)device->queues + index;
-}
-
 static void open_stream(struct stream *stream, const struct mf_device *device)
 {
     if (!device || device->flags & MF_DEVICE_OUT_CLOSED)
         return;
-    ring_init(&stream->ring, queue_entry(device, 1), device->features);
+    ring_init(&stream->ring, device_queue(device, 1), device->features);
     stream->doorbell = UINT64_C(1) << device->doorbell;
     stream->open = true;
 }
@@ -84,7 +72,7 @@ static void open_input(const struct mf_device *device)
 {
     if (!device || device->flags & MF_DEVICE_IN_CLOSED)
         return;
-    ring_init(&in.ring, queue_entry(device, 0), device->features);
+    ring_init(&in.ring, device_queue(device, 0), device->features);
     in.event = UINT64_C(1) << device->event;
     in.open = true;
 }
@@ -106,23 +94,6 @@ static void find_consoles(void)
 
 /* ---- Checking a request ---------------------------------------------- */
 
-static bool is_within(uint64_t at, uint64_t bytes, uint64_t start, uint64_t end)
-{
-    return at >= start && at <= end && bytes <= end - at;
-}
-
-/* Only RAM above the system pages: the device refuses other buffers. */
-static bool is_ram(uint64_t at, uint64_t bytes)
-{
-    uint64_t mem_bytes = boot()->mem_bytes;
-
-    if (mem_bytes <= MF_RAM_LOW_END)
-        return is_within(at, bytes, MF_BOOT_PAGE, mem_bytes);
-    return is_within(at, bytes, MF_BOOT_PAGE, MF_RAM_LOW_END) ||
-           is_within(at, bytes, MF_RAM_HIGH_BASE,
-                     MF_RAM_HIGH_BASE + mem_bytes - MF_RAM_LOW_END);
-}
-
 /* Returns the bytes that a request names, or -errno. */
 static long check_pieces(const struct iovec *iov, int count)
 {
@@ -137,7 +108,7 @@ static long check_pieces(const struct iovec *iov, int count)
     }
     for (int i = 0; i < count; i++)
         if (iov[i].iov_len > 0 &&
-            !is_ram((uintptr_t)iov[i].iov_base, iov[i].iov_len))
+            !device_can_reach((uintptr_t)iov[i].iov_base, iov[i].iov_len))
             return -EFAULT;
     return (long)total;
 }

@@ -7,79 +7,108 @@
 /* Fields that the driver accesses with one instruction each (2.5). */
 #define CONFIG_ALIGN 8u
 
+#define CONFIG_BYTES_MAX 128u /* of any device here */
+
 int native_init(struct native *native, const struct gmem *mem)
 {
-    *native = (struct native){.mem = mem};
+    *native = (struct native){.mem = mem, .free = {MF_DEVICE_PAGE, MF_RINGS}};
     return event_init(&native->events, mem,
                       gpa(MF_BOOT_PAGE + offsetof(struct mf_boot, events)));
 }
 
-/* Takes `bytes` bytes of the device page. Returns their address, or 0. */
-static uint64_t take_bytes(struct native *native, uint64_t bytes,
-                           uint64_t align)
-{
-    uint64_t offset = round_up(native->used_bytes, align);
+/* Where the parts of one device go. */
+struct placement {
+    uint64_t queues; /* struct mf_queue, one a queue */
+    uint64_t config;
+    struct mf_queue queue[VDEV_QUEUES_MAX];
+    uint64_t end; /* behind the last part */
+};
 
-    if (bytes > MF_PAGE_BYTES || offset > MF_PAGE_BYTES - bytes)
+/* Takes the next `bytes` bytes behind `*end`. Returns their address. */
+static uint64_t take_bytes(uint64_t *end, uint64_t bytes, uint64_t align)
+{
+    uint64_t at = round_up(*end, align);
+
+    *end = at + bytes;
+    return at;
+}
+
+/* Lays out a device from `start` on (rings: virtio 1.2, 2.7). */
+static void lay_out(const struct vdev *dev, uint64_t start,
+                    struct placement *placement)
+{
+    unsigned count = dev->class->queue_count;
+    uint64_t end = start;
+
+    placement->queues = take_bytes(&end, count * sizeof(struct mf_queue),
+                                   _Alignof(struct mf_queue));
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t size = dev->queue_size_max[i];
+        struct mf_queue *queue = &placement->queue[i];
+
+        *queue = (struct mf_queue){.size = size};
+        queue->desc =
+            take_bytes(&end, virtq_desc_bytes(size), VRING_DESC_ALIGN_SIZE);
+        queue->avail =
+            take_bytes(&end, virtq_avail_bytes(size), VRING_AVAIL_ALIGN_SIZE);
+        queue->used =
+            take_bytes(&end, virtq_used_bytes(size), VRING_USED_ALIGN_SIZE);
+    }
+    placement->config =
+        take_bytes(&end, dev->class->config_bytes, CONFIG_ALIGN);
+    placement->end = end;
+}
+
+/*
+ * Finds room for a whole device: in the device page, which every guest touches
+ * anyway, or else in the pages for rings. Returns 0 or -ENOSPC.
+ */
+static int place_device(struct native *native, const struct vdev *dev,
+                        struct placement *placement)
+{
+    static const uint64_t ends[NATIVE_AREAS] = {MF_DEVICE_PAGE + MF_PAGE_BYTES,
+                                                MF_IMAGE_BASE};
+
+    for (unsigned i = 0; i < NATIVE_AREAS; i++) {
+        lay_out(dev, native->free[i], placement);
+        if (placement->end > ends[i])
+            continue;
+        native->free[i] = placement->end;
         return 0;
-    native->used_bytes = offset + bytes;
-    return MF_DEVICE_PAGE + offset;
+    }
+    return -ENOSPC;
 }
 
-/* Finds room for one queue (virtio 1.2, 2.7) and enables it there. */
-static int place_queue(struct native *native, struct vdev *dev, unsigned index,
-                       gpa_t entry)
-{
-    uint32_t size = dev->queue_size_max[index];
-    uint64_t desc =
-        take_bytes(native, virtq_desc_bytes(size), VRING_DESC_ALIGN_SIZE);
-    uint64_t avail =
-        take_bytes(native, virtq_avail_bytes(size), VRING_AVAIL_ALIGN_SIZE);
-    uint64_t used =
-        take_bytes(native, virtq_used_bytes(size), VRING_USED_ALIGN_SIZE);
-    struct mf_queue queue = {desc, avail, used, size, 0};
-    struct virtq_layout layout = {gpa(desc), gpa(avail), gpa(used), size};
-    int error;
-
-    if (!desc || !avail || !used)
-        return -ENOSPC;
-    error = vdev_enable_queue(dev, index, &layout);
-    if (error)
-        return error;
-    return gmem_write(native->mem, entry, &queue, sizeof(queue));
-}
-
-static int place_queues(struct native *native, struct vdev *dev,
-                        uint64_t *queues)
+/* Enables the queues where they are, and tells the driver in its table. */
+static int enable_queues(const struct native *native, struct vdev *dev,
+                         const struct placement *placement)
 {
     unsigned count = dev->class->queue_count;
 
-    *queues = take_bytes(native, count * sizeof(struct mf_queue),
-                         _Alignof(struct mf_queue));
-    if (!*queues)
-        return -ENOSPC;
     for (unsigned i = 0; i < count; i++) {
-        gpa_t entry = gpa(*queues + i * sizeof(struct mf_queue));
-        int error = place_queue(native, dev, i, entry);
+        const struct mf_queue *queue = &placement->queue[i];
+        struct virtq_layout layout = {gpa(queue->desc), gpa(queue->avail),
+                                      gpa(queue->used), queue->size};
+        int error = vdev_enable_queue(dev, i, &layout);
 
         if (error)
             return error;
     }
-    return 0;
+    return gmem_write(native->mem, gpa(placement->queues), placement->queue,
+                      count * sizeof(placement->queue[0]));
 }
 
-static int place_config(struct native *native, const struct vdev *dev,
-                        uint64_t *config)
+static int write_config(const struct native *native, const struct vdev *dev,
+                        uint64_t config)
 {
     unsigned bytes = dev->class->config_bytes;
-    uint8_t copy[64];
+    uint8_t copy[CONFIG_BYTES_MAX];
 
+    if (bytes == 0)
+        return 0;
     bug_on(bytes > sizeof(copy));
-    *config = take_bytes(native, bytes, CONFIG_ALIGN);
-    if (!*config)
-        return -ENOSPC;
     vdev_read_config(dev, 0, copy, bytes);
-    return gmem_write(native->mem, gpa(*config), copy, bytes);
+    return gmem_write(native->mem, gpa(config), copy, bytes);
 }
 
 /* Adds the finished entry to the table in the boot page. */
@@ -110,10 +139,16 @@ int native_add(struct native *native, struct vdev *dev, uint32_t flags)
         .queue_count = dev->class->queue_count,
         .config_bytes = dev->class->config_bytes,
     };
+    struct placement placement = {0};
     int error;
 
     if (native->count == MF_DEVICES_MAX)
         return -ENOSPC;
+    error = place_device(native, dev, &placement);
+    if (error)
+        return error;
+    entry.queues = placement.queues;
+    entry.config = placement.config;
 
     /* What a driver would do, step by step (virtio 1.2, 3.1.1). */
     vdev_bind(dev, native->mem, &native->events, entry.event);
@@ -122,10 +157,10 @@ int native_add(struct native *native, struct vdev *dev, uint32_t flags)
     vdev_set_status(dev, VIRTIO_CONFIG_S_DRIVER);
     vdev_set_features(dev, dev->offered);
     vdev_set_status(dev, VIRTIO_CONFIG_S_FEATURES_OK);
-    error = place_queues(native, dev, &entry.queues);
+    error = enable_queues(native, dev, &placement);
     if (error)
         return error;
-    error = place_config(native, dev, &entry.config);
+    error = write_config(native, dev, entry.config);
     if (error)
         return error;
     error = write_entry(native, &entry);

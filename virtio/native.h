@@ -6,8 +6,9 @@
 /*
  * Instead of registers for a driver to probe, the boot page has a table of
  * devices (struct mf_device in <mayfly/abi.h>). The monitor chooses the
- * features, places the queues in the device page, and takes every device to
- * DRIVER_OK before the first guest instruction. The table is written once and
+ * features, places the queues in the device page, or in the pages for rings
+ * (MF_RINGS) when that is full, and takes every device to DRIVER_OK before the
+ * first guest instruction. The table is written once and
  * never read: what a guest changes there, it changes for itself.
  *
  * Doorbells (MF_HC_KICK) and event bits are numbered in the order of
@@ -18,12 +19,14 @@
 
 #include "virtio/device.h"
 
+#define NATIVE_AREAS 2u /* the device page, the pages for rings */
+
 struct native {
     const struct gmem *mem; /* what devices may reach */
     struct event_word events;
     struct vdev *devices[MF_DEVICES_MAX];
     unsigned count;
-    uint64_t used_bytes; /* of the device page */
+    uint64_t free[NATIVE_AREAS]; /* the first free address of each */
 };
 
 /*
@@ -38,8 +41,8 @@ MUST_CHECK int native_init(struct native *native, const struct gmem *mem);
  * Adds a device, which outlives the transport: negotiates all that it offers,
  * lays out its queues at their largest size, writes its entry with `flags`
  * (MF_DEVICE_*), and makes it live. Guest memory is expected to be zero there.
- * Returns 0, -ENOSPC if the table or the device page is full, or -EFAULT if
- * they are not inside the guest's memory.
+ * Returns 0, -ENOSPC if the table or the room for queues is full, or -EFAULT
+ * if they are not inside the guest's memory.
  */
 MUST_CHECK int native_add(struct native *native, struct vdev *dev,
                           uint32_t flags);

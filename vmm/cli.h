@@ -3,6 +3,7 @@
 #ifndef VMM_CLI_H
 #define VMM_CLI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -42,6 +43,26 @@ cli_misuse(const char *command, const char *format, ...);
  * was closed is kept occupied, and its bit (1 << fd) set in `*closed`.
  */
 int cli_open_image(const char *path, unsigned *closed, int *status);
+
+/* One --disk option. */
+struct cli_disk {
+    const char *path;
+    const char *id; /* NULL: none */
+    bool read_only;
+    bool direct; /* past the host's page cache */
+};
+
+/*
+ * Takes FILE[,ro][,id=NAME][,direct] apart, cutting `text` at its commas.
+ * Returns CLI_OK, or CLI_FAILED after saying what is wrong.
+ */
+int cli_parse_disk(char *text, struct cli_disk *disk);
+
+/*
+ * Opens the file and locks it: one writer, or readers only. Returns CLI_OK and
+ * fills `*opened`, or CLI_FAILED after saying why not.
+ */
+int cli_open_disk(const struct cli_disk *disk, struct mayfly_disk *opened);
 
 /* What a run is reported on. */
 struct cli_run {

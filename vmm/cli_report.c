@@ -67,6 +67,26 @@ static const char *end_name(enum mayfly_end end)
     return "unknown";
 }
 
+/* One object a disk, in the order of --disk. */
+static void put_disks(FILE *to, const struct mayfly_stats *stats)
+{
+    fprintf(to, "  \"disks\": [");
+    for (unsigned i = 0; i < stats->disk_count; i++) {
+        const struct mayfly_disk_stats *disk = &stats->disks[i];
+
+        fprintf(to,
+                "%s\n    {\"requests\": %llu, \"read_bytes\": %llu, "
+                "\"written_bytes\": %llu, \"flushes\": %llu, "
+                "\"errors\": %llu}",
+                i ? "," : "", (unsigned long long)disk->requests,
+                (unsigned long long)disk->read_bytes,
+                (unsigned long long)disk->written_bytes,
+                (unsigned long long)disk->flushes,
+                (unsigned long long)disk->errors);
+    }
+    fprintf(to, "%s],\n", stats->disk_count ? "\n  " : "");
+}
+
 void report_stats(FILE *to, const struct cli_run *run)
 {
     const struct mayfly_stats *stats = &run->stats;
@@ -91,6 +111,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_count(to, "output_bytes", stats->output_bytes);
     put_count(to, "output_writes", stats->output_writes);
     put_count(to, "input_bytes", stats->input_bytes);
+    put_disks(to, stats);
 
     fprintf(to, "  \"stages_ns\": {");
     const char *comma = "";

@@ -95,6 +95,11 @@ uint64_t clock_host_from_guest(const struct clock *clock, uint64_t guest_ns)
                                                    : guest_ns + clock->epoch_ns;
 }
 
+uint64_t clock_guest_ns(const struct clock *clock)
+{
+    return clock_host_ns() - clock->epoch_ns;
+}
+
 uint64_t clock_host_from_tsc(const struct clock *clock, uint64_t tsc)
 {
     if (tsc < clock->epoch_tsc)

@@ -44,6 +44,9 @@ MUST_CHECK int clock_publish(struct clock *clock, const struct gmem *mem);
 /* Host monotonic time of a guest monotonic time, saturating. */
 uint64_t clock_host_from_guest(const struct clock *clock, uint64_t guest_ns);
 
+/* Guest monotonic time now, as the host sees it. */
+uint64_t clock_guest_ns(const struct clock *clock);
+
 /* Host monotonic time of a guest TSC value; 0 if it makes no sense. */
 uint64_t clock_host_from_tsc(const struct clock *clock, uint64_t tsc);
 

@@ -18,6 +18,9 @@ struct request {
     struct mayfly_options options;
     const char *env[ENV_MAX + 1];
     unsigned env_count;
+    struct cli_disk disks[MAYFLY_DISKS_MAX];
+    unsigned disk_count;
+    struct mayfly_disk open_disks[MAYFLY_DISKS_MAX];
     bool confine;
     unsigned confine_flags;
     bool summary;
@@ -34,11 +37,15 @@ static int print_help(void)
         "Usage: mayfly run [OPTIONS] IMAGE [-- ARGS...]\n\n"
         "Runs an image as a virtual machine. Its standard input, output and\n"
         "error are those of this command, and so is its exit status.\n\n"
-        "  --mem SIZE          memory, such as 1M or 16G (default 64M, or "
+        "  --mem SIZE          memory, such as 1M or 16G (default 16M, or "
         "what\n"
         "                      the image needs)\n"
         "  --env K=V           set a variable for the guest; --env K copies "
         "it\n"
+        "  --disk FILE[,ro][,id=NAME][,direct]\n"
+        "                      give the guest a disk: a file or a block "
+        "device;\n"
+        "                      ro: read-only; direct: past the page cache\n"
         "  --timeout SECONDS   end it after this time, such as 0.5\n"
         "  --sandbox MODE      on (default); namespaces: also in namespaces "
         "of\n"
@@ -142,6 +149,15 @@ static bool add_env(struct request *request, char *text)
     return true;
 }
 
+/* Notes one more disk. Returns CLI_OK or CLI_FAILED. */
+static int add_disk(struct request *request, char *text)
+{
+    if (request->disk_count == MAYFLY_DISKS_MAX)
+        return cli_misuse("run", "at most %d disks are possible",
+                          MAYFLY_DISKS_MAX);
+    return cli_parse_disk(text, &request->disks[request->disk_count++]);
+}
+
 /* Returns CLI_OK, or the status to end with; *done if help was asked for. */
 static int parse_options(int argc, char **argv, struct request *request,
                          bool *done)
@@ -149,6 +165,7 @@ static int parse_options(int argc, char **argv, struct request *request,
     static const struct option options[] = {
         {"mem", required_argument, NULL, 'm'},
         {"env", required_argument, NULL, 'e'},
+        {"disk", required_argument, NULL, 'd'},
         {"timeout", required_argument, NULL, 't'},
         {"sandbox", required_argument, NULL, 'c'},
         {"summary", no_argument, NULL, 'u'},
@@ -172,6 +189,10 @@ static int parse_options(int argc, char **argv, struct request *request,
         case 'e':
             if (!add_env(request, optarg))
                 bad = "--env takes K=V, at most 256 times";
+            break;
+        case 'd':
+            if (add_disk(request, optarg))
+                return CLI_FAILED;
             break;
         case 't':
             if (!parse_seconds(optarg, &request->options.timeout_ns))
@@ -364,6 +385,21 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Opens all disks before the sandbox forbids it. */
+static int open_disks(struct request *request)
+{
+    int status = CLI_OK;
+
+    for (unsigned i = 0; i < request->disk_count && !status; i++)
+        status = cli_open_disk(&request->disks[i], &request->open_disks[i]);
+    /* A file that may not grow is the guest's I/O error, not our end. */
+    if (request->disk_count > 0)
+        signal(SIGXFSZ, SIG_IGN);
+    request->options.disks = request->open_disks;
+    request->options.disk_count = request->disk_count;
+    return status;
+}
+
 static int run_request(struct request *request, struct cli_run *run)
 {
     char error[MAYFLY_ERROR_BYTES];
@@ -376,7 +412,7 @@ static int run_request(struct request *request, struct cli_run *run)
 
     if (image < 0)
         return status;
-    if (!open_report(request->stats_path, &stats) ||
+    if (open_disks(request) || !open_report(request->stats_path, &stats) ||
         !open_report(request->timeline_path, &timeline))
         return CLI_FAILED;
     bool report = stats || timeline || request->summary;

@@ -80,16 +80,20 @@ static int apply_landlock(void)
 
 /* ---- Seccomp --------------------------------------------------------- */
 
-static int apply_seccomp(void)
-{
-    static struct sock_filter filter[] = {
 #include "seccomp_filter.h"
-    };
+
+/* Allows what this VM needs: moving a disk's data only if it has one. */
+static int apply_seccomp(const struct mayfly *vm)
+{
     struct sock_fprog program = {
-        .len = ARRAY_SIZE(filter),
-        .filter = filter,
+        .len = ARRAY_SIZE(filter_without_disks),
+        .filter = filter_without_disks,
     };
 
+    if (vm->options.disk_count > 0) {
+        program.len = ARRAY_SIZE(filter_with_disks);
+        program.filter = filter_with_disks;
+    }
     return (int)os_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
@@ -110,7 +114,7 @@ static int set_limit(int resource, rlim_t limit)
     return (int)os_syscall(SYS_prlimit64, 0, resource, &both, NULL);
 }
 
-static int confine_process(unsigned flags, char *error)
+static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
 {
     const int namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET |
                            CLONE_NEWIPC | CLONE_NEWUTS;
@@ -139,7 +143,7 @@ static int confine_process(unsigned flags, char *error)
         result = set_limit(RLIMIT_CORE, 0);
     if (result)
         return error_system(error, result, "cannot limit resources");
-    result = apply_seccomp();
+    result = apply_seccomp(vm);
     if (result)
         return error_system(error, result, "cannot install the seccomp filter");
     return 0;
@@ -151,7 +155,7 @@ int mayfly_confine(struct mayfly *vm, unsigned flags, char *error)
     int result = vm_prepare_run(vm, error);
 
     if (!result)
-        result = confine_process(flags, error);
+        result = confine_process(vm, flags, error);
     if (!result)
         vm_note_stage(vm, MAYFLY_STAGE_CONFINED);
     vm->os_calls += os_calls - calls;

@@ -138,6 +138,7 @@ static int use_note(struct image *image, const uint8_t *desc, size_t bytes,
     image->abi_minor = note.abi_minor;
     image->fault_vectors = note.fault_vectors;
     image->fault_entry = note.fault_vectors ? note.fault_entry : 0;
+    image->upcall_entry = note.upcall_entry;
     return 0;
 }
 
@@ -224,6 +225,9 @@ static int check_whole(struct image *image, const Elf64_Ehdr *elf,
                        MF_FAULT_VECTORS * MF_FAULT_STRIDE))
         return error_set(error, -ENOEXEC, "fault handlers at %#llx: not code",
                          (unsigned long long)image->fault_entry);
+    if (image->upcall_entry && !is_executable(image, image->upcall_entry, 1))
+        return error_set(error, -ENOEXEC, "upcall handler at %#llx: not code",
+                         (unsigned long long)image->upcall_entry);
     image->phdr = find_phdr(image, elf);
     image->phnum = image->phdr ? elf->e_phnum : 0;
     return 0;

@@ -45,6 +45,7 @@ struct image {
     uint64_t stack_bytes;           /* wanted; 0: no wish */
     uint64_t fault_entry;           /* stubs, inside an executable segment */
     uint32_t fault_vectors;         /* exceptions that have one */
+    uint64_t upcall_entry;          /* inside an executable segment; 0: none */
     uint8_t head[IMAGE_HEAD_BYTES]; /* of the file ... */
     size_t head_bytes;              /* ... as far as there is one */
     unsigned segment_count;

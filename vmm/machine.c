@@ -233,8 +233,7 @@ static int map_memory(struct machine *machine, const struct image *image,
         error = paging_map(&paging, SYSTEM_PAGE, SYSTEM_PAGE + PAGE_BYTES,
                            PAGE_SYSTEM);
     if (!error)
-        error = paging_map(&paging, MF_BOOT_PAGE,
-                           MF_STRINGS + MF_STRINGS_BYTES_MAX, PAGE_WRITE);
+        error = paging_map(&paging, MF_BOOT_PAGE, MF_IMAGE_BASE, PAGE_WRITE);
     for (unsigned i = 0; i < image->segment_count && !error; i++) {
         const struct image_segment *segment = &image->segments[i];
 

@@ -48,6 +48,20 @@ enum mayfly_log_level {
 /* Says only what is at most this detailed. Any thread. */
 void mayfly_set_log_level(enum mayfly_log_level level);
 
+#define MAYFLY_DISKS_MAX     8
+#define MAYFLY_DISK_ID_BYTES 20
+
+/*
+ * A disk: a regular file or a block device, used in whole sectors of 512 bytes.
+ * The descriptor is borrowed and must stay open as long as the VM. Locking is
+ * the caller's: two VMs that write to one file ruin it.
+ */
+struct mayfly_disk {
+    int fd;         /* open for reading, and for writing unless read_only */
+    bool read_only; /* the guest's writes are refused */
+    const char *id; /* at most MAYFLY_DISK_ID_BYTES bytes; NULL: none */
+};
+
 /* What a VM is made of. Start from MAYFLY_OPTIONS, then set what differs. */
 struct mayfly_options {
     uint64_t mem_bytes; /* RAM; 0: MAYFLY_MEM_DEFAULT or what the image needs */
@@ -57,6 +71,8 @@ struct mayfly_options {
     int out;                 /* standard output, likewise */
     int err;                 /* standard error, likewise */
     uint64_t timeout_ns;     /* run at most this long; 0: no limit */
+    const struct mayfly_disk *disks; /* disk_count of them */
+    unsigned disk_count;             /* at most MAYFLY_DISKS_MAX */
 };
 
 #define MAYFLY_MEM_DEFAULT (16ull << 20)
@@ -202,6 +218,15 @@ struct mayfly_missing {
     uint32_t count;
 };
 
+/* What a disk did. */
+struct mayfly_disk_stats {
+    uint64_t requests;   /* answered, refused ones among them */
+    uint64_t read_bytes; /* from the host's file */
+    uint64_t written_bytes;
+    uint64_t flushes;
+    uint64_t errors; /* requests that the guest was told have failed */
+};
+
 /* What a VM has cost so far. */
 struct mayfly_stats {
     uint64_t exits;           /* returns from KVM_RUN */
@@ -222,6 +247,8 @@ struct mayfly_stats {
     uint64_t stage_ns[MAYFLY_STAGE_COUNT];
     unsigned missing_count;
     struct mayfly_missing missing[MAYFLY_MISSING_MAX];
+    unsigned disk_count;
+    struct mayfly_disk_stats disks[MAYFLY_DISKS_MAX];
 };
 
 /* Fills `*stats`. Not while mayfly_run runs on another thread. */

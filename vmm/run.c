@@ -102,21 +102,50 @@ void vm_unprepare_run(struct mayfly *vm)
         running = NULL;
 }
 
-static int set_tick(struct mayfly *vm, bool armed)
+static struct timespec timespec_from_ns(uint64_t ns)
+{
+    return (struct timespec){
+        .tv_sec = (time_t)(ns / 1000000000u),
+        .tv_nsec = (long)(ns % 1000000000u),
+    };
+}
+
+/* Makes the tick fire in `first_ns` and then regularly; 0 disarms it. */
+static int set_tick(struct mayfly *vm, uint64_t now, uint64_t first_ns)
 {
     struct itimerspec every = {0};
 
-    if (vm->tick.armed == armed)
-        return 0;
-    if (armed) {
-        every.it_interval.tv_nsec = TICK_NS;
-        every.it_value.tv_nsec = TICK_NS;
+    if (first_ns) {
+        every.it_value = timespec_from_ns(first_ns);
+        every.it_interval = timespec_from_ns(TICK_NS);
     }
     int result =
         (int)os_syscall(SYS_timer_settime, vm->tick.timer, 0, &every, NULL);
     if (!result)
-        vm->tick.armed = armed;
+        vm->tick.next_ns = first_ns ? now + first_ns : 0;
     return result;
+}
+
+/*
+ * Before the guest runs: the tick fires in time for its timer event, and every
+ * TICK_NS anyway. Usually it is armed already and there is nothing to do.
+ */
+static int arm_tick(struct mayfly *vm)
+{
+    uint64_t guest_ns = upcall_deadline(&vm->upcalls);
+    uint64_t due_ns =
+        guest_ns ? clock_host_from_guest(&vm->clock, guest_ns) : UINT64_MAX;
+
+    if (vm->tick.next_ns && due_ns >= vm->tick.next_ns)
+        return 0;
+    uint64_t now = clock_host_ns();
+    uint64_t first_ns = due_ns > now ? min_u64(due_ns - now, TICK_NS) : 1;
+    return set_tick(vm, now, first_ns);
+}
+
+static int disarm_tick(struct mayfly *vm)
+{
+    return vm->tick.next_ns ? set_tick(vm, 0, 0) : 0;
 }
 
 /* ---- Limits and output -------------------------------------------------- */
@@ -165,14 +194,6 @@ static bool serve(struct mayfly *vm, struct mayfly_result *result)
 
 /* ---- Waiting ------------------------------------------------------------ */
 
-static struct timespec timespec_from_ns(uint64_t ns)
-{
-    return (struct timespec){
-        .tv_sec = (time_t)(ns / 1000000000u),
-        .tv_nsec = (long)(ns % 1000000000u),
-    };
-}
-
 /*
  * Sleeps until input, a signal, or `until_ns` (host monotonic). Signals are
  * let in only while asleep, so that a stop cannot slip in between the look at
@@ -198,7 +219,7 @@ static int sleep_until(struct mayfly *vm, uint64_t until_ns)
     }
     os_sigmask(SIG_SETMASK, &before, NULL);
     if (result == -EINTR)
-        return set_tick(vm, false);
+        return disarm_tick(vm);
     if (result < 0)
         return result;
     if (result > 0 && console_input_ready(&vm->console) == -EINTR)
@@ -214,9 +235,14 @@ static int wait_for_event(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
                           struct mayfly_result *result, bool *ended)
 {
     uint64_t until_ns = clock_host_from_guest(&vm->clock, guest_ns);
+    uint64_t timer_ns = upcall_deadline(&vm->upcalls);
     uint64_t events;
 
+    if (timer_ns)
+        until_ns =
+            min_u64(until_ns, clock_host_from_guest(&vm->clock, timer_ns));
     for (;;) {
+        upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
         *ended = serve(vm, result) || must_end(vm, result);
         if (*ended)
             return 0;
@@ -307,6 +333,10 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
             *ended = must_end(vm, result);
         *ended = *ended || output_failed(vm, result);
         vcpu_set_result(&vm->vcpu, 0);
+        upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
+        /* The `out` has to be completed before the guest is interrupted. */
+        if (upcall_is_due(&vm->upcalls))
+            vcpu_interrupt(&vm->vcpu);
         return 0;
     case MF_HC_CRASH:
         vm->stats.hypercall_crash++;
@@ -318,14 +348,53 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
     }
 }
 
+/* Input for buffers that a computing guest has posted. */
+static void look_for_input(struct mayfly *vm)
+{
+    struct pollfd input = {
+        .fd = console_input_fd(&vm->console),
+        .events = POLLIN,
+    };
+
+    if (input.fd < 0 || os_poll(&input, 1, 0) <= 0)
+        return;
+    if (console_input_ready(&vm->console) == -EINTR)
+        return; /* the next tick looks again */
+}
+
+/* Interrupts the guest if it wants to be; it has just been stopped by a signal,
+ * so it computes. */
+static int deliver_upcall(struct mayfly *vm)
+{
+    if (!upcall_is_due(&vm->upcalls))
+        return 0;
+    int failure = vcpu_interrupt_guest(&vm->vcpu, &vm->mem, vm->upcalls.entry,
+                                       MF_UPCALL_STACK + MF_PAGE_BYTES);
+    if (failure)
+        return failure == -EBUSY ? 0 : failure;
+    upcall_begin(&vm->upcalls);
+    vm->stats.injections++;
+    return 0;
+}
+
 /* A signal came: the tick, a stop, or one that is none of our business. */
 static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
 {
+    uint64_t now = clock_host_ns();
+
     *ended = must_end(vm, result) || serve(vm, result);
-    if (*ended || clock_host_ns() - vm->clock.updated_ns < CLOCK_UPDATE_NS)
+    if (*ended)
         return 0;
-    clock_update(&vm->clock);
-    return clock_publish(&vm->clock, &vm->mem);
+    vm->tick.next_ns = now + TICK_NS;
+    if (now - vm->clock.updated_ns >= CLOCK_UPDATE_NS) {
+        clock_update(&vm->clock);
+        int failure = clock_publish(&vm->clock, &vm->mem);
+        if (failure)
+            return failure;
+    }
+    look_for_input(vm);
+    upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
+    return deliver_upcall(vm);
 }
 
 /* What the guest could not do by itself. */
@@ -364,7 +433,7 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
     vm_note_stage(vm, MAYFLY_STAGE_ENTRY);
     while (!ended) {
         struct vcpu_stop stop;
-        int failure = set_tick(vm, true);
+        int failure = arm_tick(vm);
 
         if (!failure)
             failure = vcpu_run(&vm->vcpu, &stop);

@@ -3,6 +3,7 @@
 #include "vmm/vcpu.h"
 
 #include <cpuid.h>
+#include <errno.h>
 #include <string.h>
 
 #include <linux/kvm.h>
@@ -304,6 +305,55 @@ void vcpu_set_result(struct vcpu *vcpu, uint64_t result)
 void vcpu_interrupt(struct vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+/* What the processor pushes, the lowest address first (Intel SDM 3, 6.14.2). */
+struct interrupt_frame {
+    uint64_t rip;
+    uint64_t cs;
+    uint64_t rflags;
+    uint64_t rsp;
+    uint64_t ss;
+};
+
+/* Cleared on the way through a trap gate: TF, NT, RF and VM. */
+#define RFLAGS_GATE_CLEARS (1ull << 8 | 1ull << 14 | 1ull << 16 | 1ull << 17)
+
+static bool has_event_of_its_own(const struct kvm_vcpu_events *events)
+{
+    return events->exception.injected || events->exception.pending ||
+           events->interrupt.injected || events->nmi.injected ||
+           events->nmi.pending;
+}
+
+void vcpu_allow_interrupts(struct vcpu *vcpu)
+{
+    vcpu->run->kvm_valid_regs |= KVM_SYNC_X86_EVENTS;
+}
+
+int vcpu_interrupt_guest(struct vcpu *vcpu, const struct gmem *mem,
+                         uint64_t handler, uint64_t stack_top)
+{
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    const struct interrupt_frame frame = {
+        .rip = regs->rip,
+        .cs = MACHINE_USER_CS,
+        .rflags = regs->rflags,
+        .rsp = regs->rsp,
+        .ss = MACHINE_USER_DS,
+    };
+
+    if (has_event_of_its_own(&vcpu->run->s.regs.events))
+        return -EBUSY;
+    int error =
+        gmem_write(mem, gpa(stack_top - sizeof(frame)), &frame, sizeof(frame));
+    if (error)
+        return error;
+    regs->rip = handler;
+    regs->rsp = stack_top - sizeof(frame);
+    regs->rflags &= ~RFLAGS_GATE_CLEARS;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    return 0;
 }
 
 void vcpu_get_regs(const struct vcpu *vcpu, uint64_t regs[MF_REG_COUNT],

@@ -66,6 +66,23 @@ void vcpu_set_result(struct vcpu *vcpu, uint64_t result);
 /* Makes the current or the next vcpu_run return at once. Signal handlers. */
 void vcpu_interrupt(struct vcpu *vcpu);
 
+/*
+ * Makes vcpu_interrupt_guest possible: KVM tells about events of its own at
+ * each stop from now on. After vcpu_set_entry, before vcpu_run.
+ */
+void vcpu_allow_interrupts(struct vcpu *vcpu);
+
+/*
+ * Interrupts the guest as the processor would: pushes its state on the stack
+ * that ends at `stack_top` and goes on at `handler`, in ring 3. Only when
+ * vcpu_run has just stopped with VCPU_EXIT_SIGNAL: other stops are in the
+ * middle of an instruction. Returns 0; -EBUSY if KVM is about to deliver an
+ * exception of its own, so that the caller tries again at the next stop; or
+ * -EFAULT if the stack is not in `mem`.
+ */
+MUST_CHECK int vcpu_interrupt_guest(struct vcpu *vcpu, const struct gmem *mem,
+                                    uint64_t handler, uint64_t stack_top);
+
 /* General registers at the last stop, in the order of enum mf_reg. */
 void vcpu_get_regs(const struct vcpu *vcpu, uint64_t regs[MF_REG_COUNT],
                    uint64_t *rip, uint64_t *rflags);

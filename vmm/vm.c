@@ -59,6 +59,27 @@ static int add_consoles(struct mayfly *vm)
     return native_add(&vm->native, &vm->errors.dev, vm->errors.flags);
 }
 
+/* Their numbers are their places in the options. */
+static int add_disks(struct mayfly *vm, char *error)
+{
+    const struct mayfly_options *options = &vm->options;
+
+    for (unsigned i = 0; i < options->disk_count; i++) {
+        struct blk_options disk = {
+            .fd = options->disks[i].fd,
+            .read_only = options->disks[i].read_only,
+            .id = options->disks[i].id,
+        };
+        int result = blk_init(&vm->disks[i], &disk);
+
+        if (!result)
+            result = native_add(&vm->native, &vm->disks[i].dev, 0);
+        if (result)
+            return error_system(error, result, "cannot add disk %u", i);
+    }
+    return 0;
+}
+
 static int start_clock(struct mayfly *vm, char *error)
 {
     int khz = kvm_tsc_khz(&vm->kvm);
@@ -99,6 +120,10 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
 {
     unsigned long calls = os_calls;
     void *fresh = NULL;
+
+    if (options->disk_count > MAYFLY_DISKS_MAX)
+        return error_set(error, -EINVAL, "%u disks asked for, at most %d",
+                         options->disk_count, MAYFLY_DISKS_MAX);
     /* Not from malloc(): its own start-up would cost four calls. */
     int result = os_mmap(sizeof(struct mayfly), PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS, -1, &fresh);
@@ -167,7 +192,16 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
     result = add_consoles(vm);
     if (result)
         return error_system(error, result, "cannot add the consoles");
+    result = add_disks(vm, error);
+    if (result)
+        return result;
+    result = upcall_init(&vm->upcalls, &vm->mem, &vm->native.events,
+                         vm->image.upcall_entry);
+    if (result)
+        return error_system(error, result, "cannot find the boot page");
     vcpu_set_entry(&vm->vcpu, &vm->machine, vm->image.entry);
+    if (vm->image.upcall_entry)
+        vcpu_allow_interrupts(&vm->vcpu);
     vm->image_fd = image_fd;
     vm->loaded = true;
     vm_note_stage(vm, MAYFLY_STAGE_IMAGE);
@@ -278,6 +312,22 @@ static void read_guest_notes(const struct mayfly *vm,
     }
 }
 
+static void get_disk_stats(const struct mayfly *vm, struct mayfly_stats *stats)
+{
+    stats->disk_count = vm->options.disk_count;
+    for (unsigned i = 0; i < stats->disk_count; i++) {
+        const struct blk *disk = &vm->disks[i];
+
+        stats->disks[i] = (struct mayfly_disk_stats){
+            .requests = disk->requests,
+            .read_bytes = disk->read_bytes,
+            .written_bytes = disk->written_bytes,
+            .flushes = disk->flushes,
+            .errors = disk->errors,
+        };
+    }
+}
+
 void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
 {
     *stats = vm->stats;
@@ -285,6 +335,7 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
     stats->output_bytes = vm->console.output_bytes + vm->errors.output_bytes;
     stats->output_writes = vm->console.output_writes + vm->errors.output_writes;
     stats->input_bytes = vm->console.input_bytes;
+    get_disk_stats(vm, stats);
     stats->mem_bytes = vm->machine.mem_bytes;
     stats->mem_touched_bytes = touched_bytes(&vm->ram);
     if (vm->loaded)

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/native.h"
 #include "vmm/base/gmem.h"
@@ -19,13 +20,15 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/mayfly.h"
+#include "vmm/upcall.h"
 #include "vmm/vcpu.h"
 
 /* The signal that looks after output and limits while the guest computes. */
 struct tick {
-    int timer;  /* the kernel's id */
-    bool made;  /* `timer` exists */
-    bool armed; /* it fires every TICK_NS */
+    int timer;        /* the kernel's id */
+    bool made;        /* `timer` exists */
+    uint64_t next_ns; /* host monotonic time of its next signal, or a little
+                         later than that; 0: disarmed */
 };
 
 struct mayfly {
@@ -45,6 +48,7 @@ struct mayfly {
     struct native native;
     struct console console; /* standard input and output */
     struct console errors;  /* standard error */
+    struct upcall_line upcalls;
 
     struct tick tick;
     uint64_t deadline_ns;   /* host monotonic time; UINT64_MAX: none */
@@ -53,6 +57,9 @@ struct mayfly {
     unsigned long os_calls; /* made for this VM so far */
 
     struct mayfly_stats stats;
+
+    /* options.disk_count of them; last, because they are large. */
+    struct blk disks[MAYFLY_DISKS_MAX];
 };
 
 /* Notes that a stage is reached, if it is for the first time. */

@@ -45,9 +45,10 @@ Test(help, goes_to_standard_output_with_status_0)
 Test(help, names_every_option_of_run)
 {
     static const char *const names[] = {
-        "--mem",   "--env",      "--timeout",   "--sandbox", "--summary",
-        "--stats", "--timeline", "--log-level", "--help",    "123",
-        "124",     "125",        "126",         "127",       "128",
+        "--mem",       "--env",  "--timeout", "--sandbox",
+        "--summary",   "--disk", "--stats",   "--timeline",
+        "--log-level", "--help", "123",       "124",
+        "125",         "126",    "127",       "128",
     };
 
     run_shell(&shell, "$mayfly run --help");

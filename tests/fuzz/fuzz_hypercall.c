@@ -59,7 +59,7 @@ static uint8_t tables[MF_BOOT_PAGE]; /* as they were in the beginning */
 static uint8_t run_page[2 * 4096] __attribute__((aligned(4096)));
 static struct script script;
 static struct mayfly vm;
-static unsigned stops;
+static unsigned stops, injections;
 static uint64_t now_ns;
 static struct mf_queue queues[3]; /* receive, transmit, transmit errors */
 
@@ -113,6 +113,32 @@ static void offer_buffer(void)
     avail[1]++;
 }
 
+/* Arms, masks, raises or times upcalls. */
+static void change_upcalls(void)
+{
+    struct mf_boot *boot = (struct mf_boot *)(ram + MF_BOOT_PAGE);
+
+    boot->upcall_events = script_number(&script, 1);
+    boot->upcall_masked = script_below(&script, 2);
+    boot->events ^= script_number(&script, 1);
+    if (script_below(&script, 2))
+        boot->upcall_deadline_ns =
+            now_ns - vm.clock.epoch_ns + script_number(&script, 3);
+}
+
+/* An upcall that was counted is in the registers and on its stack. */
+static void check_upcall(const struct vcpu *vcpu)
+{
+    const struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    const struct mf_boot *boot = (const struct mf_boot *)(ram + MF_BOOT_PAGE);
+
+    if (vm.stats.injections == injections)
+        return;
+    must(vm.stats.injections == ++injections);
+    must(regs->rip == vm.image.upcall_entry && boot->upcall_masked);
+    must(regs->rsp == MF_UPCALL_STACK + MF_PAGE_BYTES - 40);
+}
+
 static void write_report(uint64_t at)
 {
     struct mf_crash report = {
@@ -142,11 +168,13 @@ static void choose_hypercall(struct vcpu_stop *stop)
 
 static int scripted_run(struct vcpu *vcpu, struct vcpu_stop *stop)
 {
-    (void)vcpu;
     *stop = (struct vcpu_stop){.exit = VCPU_EXIT_HYPERCALL};
+    check_upcall(vcpu);
     if (script.left == 0 || stops++ == STOPS_MAX)
         return 0; /* MF_HC_EXIT */
     now_ns += script_number(&script, 1) * 1000000;
+    if (script_below(&script, 2))
+        change_upcalls();
     for (unsigned i = script_below(&script, 8); i > 0; i--)
         if (script_below(&script, 2))
             offer_buffer();
@@ -234,6 +262,7 @@ static const struct image image = {
     .entry = 0x41000,
     .base = 0x40000,
     .end = 0x42000,
+    .upcall_entry = 0x41800,
     .segment_count = 1,
     .segments = {{.address = 0x40000, .bytes = 0x2000, .execute = true}},
 };
@@ -285,11 +314,13 @@ static void set_up(void)
     must(native_add(&vm.native, &vm.console.dev, vm.console.flags) == 0);
     console_init(&vm.errors, -1, null, CONSOLE_ERR_CHAINS);
     must(native_add(&vm.native, &vm.errors.dev, vm.errors.flags) == 0);
+    must(upcall_init(&vm.upcalls, &vm.mem, &vm.native.events,
+                     image.upcall_entry) == 0);
     find_queues();
     vm.loaded = true;
     log_set_level(LOG_ERROR);
     now_ns = vm.clock.epoch_ns;
-    stops = 0;
+    stops = injections = 0;
 }
 
 /* Whatever the guest did, the result makes sense and can be explained. */
@@ -308,7 +339,8 @@ static void check(const struct mayfly_result *result)
              MAYFLY_FRAMES_MAX);
     }
     mayfly_get_stats(&vm, &stats);
-    must(stats.exits <= STOPS_MAX + 1 && stats.injections == 0);
+    must(stats.exits <= STOPS_MAX + 1);
+    must(stats.injections <= stats.exits_interrupt);
     must(stats.missing_count <= MAYFLY_MISSING_MAX);
     must(stats.input_bytes <= INPUT_BYTES);
 }

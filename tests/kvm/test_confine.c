@@ -133,6 +133,43 @@ Test(confine, lets_guests_run_print_and_sleep, .init = need_plain_build)
                      images[i]);
 }
 
+static const char *const disk_args[] = {
+    "disk", "info",  "fill",    "0", "64", "read", "0",
+    "64",   "flush", "discard", "8", "8",  NULL};
+
+/* Loads a guest with a disk and confines the process. */
+static void confine_with_disk(struct guest *guest)
+{
+    static struct mayfly_disk disk;
+
+    disk.fd = memfd_create("disk", MFD_CLOEXEC);
+    expect(disk.fd >= 0 && ftruncate(disk.fd, 1 << 20) == 0);
+    *guest = (struct guest){
+        .image = "disk",
+        .options = {.disks = &disk, .disk_count = 1, .args = disk_args},
+    };
+    confine(guest);
+}
+
+Test(confine, lets_guests_use_disks_if_they_have_them, .init = need_plain_build)
+{
+    int status = 0;
+
+    need_kvm();
+    pid_t child = fork();
+    if (child == 0) {
+        struct guest guest;
+
+        confine_with_disk(&guest);
+        run_to_exit(&guest);
+        expect(guest.stats.disks[0].requests == 5);
+        expect(guest.stats.disks[0].errors == 0);
+        _exit(CHILD_FINE);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+}
+
 Test(confine, lets_a_page_fault_be_explained, .init = need_plain_build)
 {
     cr_assert_eq(in_confined_child("null", run_to_page_fault), 0);
@@ -265,6 +302,44 @@ Test(confine, kills_the_process_for_any_other_system_call)
     for (unsigned i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
         int status = in_confined_child("boot", forbidden[i].act);
 
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+                  "%s: status %#x", forbidden[i].name, (unsigned)status);
+    }
+}
+
+FORBIDDEN(do_preadv, syscall(SYS_preadv, 0, NULL, 0, 0, 0))
+FORBIDDEN(do_pwritev, syscall(SYS_pwritev, 0, NULL, 0, 0, 0))
+FORBIDDEN(do_fdatasync, syscall(SYS_fdatasync, 0))
+FORBIDDEN(do_fallocate, syscall(SYS_fallocate, 0, 0, 0, 0))
+
+Test(confine, kills_a_process_without_disks_for_what_disks_need)
+{
+    static void (*const acts[])(struct guest *) = {do_preadv, do_pwritev,
+                                                   do_fdatasync, do_fallocate};
+
+    for (unsigned i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        int status = in_confined_child("boot", acts[i]);
+
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+                  "call %u: status %#x", i, (unsigned)status);
+    }
+}
+
+Test(confine, kills_a_process_with_disks_for_all_the_rest)
+{
+    need_kvm();
+    for (unsigned i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+        int status = 0;
+        pid_t child = fork();
+
+        if (child == 0) {
+            struct guest guest;
+
+            confine_with_disk(&guest);
+            forbidden[i].act(&guest);
+            _exit(CHILD_FINE);
+        }
+        cr_assert_eq(waitpid(child, &status, 0), child);
         cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
                   "%s: status %#x", forbidden[i].name, (unsigned)status);
     }

@@ -56,6 +56,14 @@ void vm_start(int in_fd, int out_fd, int err_fd)
     cr_assert_eq(native_add(&vm.native, &vm.err.dev, vm.err.flags), 0);
 }
 
+void vm_add_disk(const struct blk_options *options)
+{
+    struct blk *disk = &vm.disks[vm.disk_count++];
+
+    cr_assert_eq(blk_init(disk, options), 0);
+    cr_assert_eq(native_add(&vm.native, &disk->dev, 0), 0);
+}
+
 void *vm_device_view(uint64_t at)
 {
     void *host;
@@ -67,7 +75,7 @@ void *vm_device_view(uint64_t at)
 static long kick(uint64_t doorbells)
 {
     vm.kicks++;
-    while (native_kick(&vm.native, doorbells) == -EINTR)
+    while (!vm.lazy && native_kick(&vm.native, doorbells) == -EINTR)
         continue;
     return 0;
 }

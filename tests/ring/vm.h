@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/native.h"
 
@@ -19,13 +20,18 @@
 #define VM_BUFFER       ((unsigned char *)0x200000) /* RAM for tests, guest view */
 #define VM_BUFFER_BYTES (VM_MEM_BYTES - 0x200000)
 
+#define VM_DISKS_MAX 8
+
 struct vm {
     struct gmem mem;
     struct native native;
-    struct console out;         /* standard input and output */
-    struct console err;         /* standard error */
+    struct console out; /* standard input and output */
+    struct console err; /* standard error */
+    struct blk disks[VM_DISKS_MAX];
+    unsigned disk_count;
     unsigned kicks;             /* MF_HC_KICK so far */
     unsigned waits;             /* MF_HC_WAIT so far */
+    bool lazy;                  /* kicks are heard, and served by waits */
     void (*before_block)(void); /* called when a wait is about to block */
 };
 
@@ -36,6 +42,9 @@ void vm_init(void);
 
 /* vm_init(), and the two consoles on these descriptors. */
 void vm_start(int in_fd, int out_fd, int err_fd);
+
+/* Adds a disk; vm_init() or vm_start() came before. */
+void vm_add_disk(const struct blk_options *options);
 
 /* Where the devices see guest RAM at `at`. */
 void *vm_device_view(uint64_t at);

@@ -336,6 +336,19 @@ Test(image_read, takes_fault_stubs_up_to_the_end_of_code_and_not_past_it)
     }
 }
 
+Test(image_read, takes_an_upcall_handler_inside_code_and_not_past_it)
+{
+    const uint64_t bad[] = {1, 0x40fff, 0x42000, UINT64_MAX};
+
+    file.note.desc.upcall_entry = 0x41fff;
+    assert_accepted();
+    cr_assert_eq(image.upcall_entry, 0x41fff);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        file.note.desc.upcall_entry = bad[i];
+        assert_refused("upcall handler");
+    }
+}
+
 /* ---- The note ----------------------------------------------------------- */
 
 Test(image_read, refuses_an_image_without_a_note)

@@ -23,7 +23,7 @@ static struct rights expected(const struct image *image, uint64_t address)
 
     if (inside(address, SYSTEM_PAGE, SYSTEM_PAGE + PAGE_BYTES))
         return (struct rights){.mapped = true};
-    if (inside(address, MF_BOOT_PAGE, MF_STRINGS + MF_STRINGS_BYTES_MAX) ||
+    if (inside(address, MF_BOOT_PAGE, MF_IMAGE_BASE) ||
         inside(address, machine.stack.base, end_of(&machine.ram[0])) ||
         inside(address, machine.ram[1].base, end_of(&machine.ram[1])))
         return data;

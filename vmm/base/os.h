@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -64,6 +65,33 @@ static inline ssize_t os_readv(int fd, const struct iovec *iov, int count)
 static inline ssize_t os_writev(int fd, const struct iovec *iov, int count)
 {
     return os_result(writev(fd, iov, count));
+}
+
+static inline ssize_t os_preadv(int fd, const struct iovec *iov, int count,
+                                off_t offset)
+{
+    return os_result(preadv(fd, iov, count, offset));
+}
+
+static inline ssize_t os_pwritev(int fd, const struct iovec *iov, int count,
+                                 off_t offset)
+{
+    return os_result(pwritev(fd, iov, count, offset));
+}
+
+static inline int os_fdatasync(int fd)
+{
+    return (int)os_result(fdatasync(fd));
+}
+
+static inline int os_fallocate(int fd, int mode, off_t offset, off_t bytes)
+{
+    return (int)os_result(fallocate(fd, mode, offset, bytes));
+}
+
+static inline ssize_t os_getrandom(void *to, size_t bytes)
+{
+    return os_result(getrandom(to, bytes, 0));
 }
 
 static inline int os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)

@@ -42,7 +42,9 @@
  *  0x10000  the boot page
  *  0x11000  the device page: queue tables, rings and configuration
  *  0x12000  fault stacks, one page each
- *  0x15000  arguments and environment, as many bytes as they need
+ *  0x15000  the upcall stack, one page
+ *  0x16000  arguments and environment, as many bytes as they need
+ *  0x35000  what does not fit into the device page, whole devices at a time
  *  0x40000  the lowest address of an image's segments
  *   ...     image, [page tables], a guard page, the stack, free memory
  *  3 GiB    end of the first RAM region; nothing is mapped up to
@@ -52,8 +54,10 @@
 #define MF_BOOT_PAGE         0x10000ull
 #define MF_DEVICE_PAGE       0x11000ull
 #define MF_FAULT_STACKS      0x12000ull /* MF_FAULT_STACK_COUNT pages */
-#define MF_STRINGS           0x15000ull
-#define MF_STRINGS_BYTES_MAX 0x20000ull /* arguments and environment */
+#define MF_UPCALL_STACK      0x15000ull
+#define MF_STRINGS           0x16000ull
+#define MF_STRINGS_BYTES_MAX 0x1f000ull /* arguments and environment */
+#define MF_RINGS             0x35000ull /* up to MF_IMAGE_BASE */
 #define MF_IMAGE_BASE        0x40000ull
 #define MF_RAM_LOW_END       0xc0000000ull  /* 3 GiB */
 #define MF_RAM_HIGH_BASE     0x100000000ull /* 4 GiB */
@@ -86,9 +90,31 @@ struct mf_note {
     uint16_t abi_minor;     /* MF_ABI_MINOR at build time */
     uint32_t fault_vectors; /* bit n: the image handles exception n */
     uint64_t fault_entry;   /* address of stub 0; ignored if no vector is set */
-    uint64_t reserved;      /* 0 */
+    uint64_t upcall_entry;  /* address of the upcall handler; 0: none */
     uint64_t flags;         /* none defined yet: must be 0 */
 };
+
+/* ---- Upcalls --------------------------------------------------------- */
+
+/*
+ * What a computing guest gets instead of interrupts, for an image whose note
+ * names a handler (upcall_entry, in an executable segment). When a bit of the
+ * event word that is also set in upcall_events is raised, upcall_masked is 0,
+ * and the guest computes, the monitor sets upcall_masked and enters the handler
+ * as a processor enters an interrupt's through a trap gate: on the upcall
+ * stack, in ring 3, with ss, rsp, rflags, cs and rip of the interrupted code
+ * on it (rip on top). The handler ends with iretq, after it has written 0 to
+ * upcall_masked and has looked at the event word again.
+ *
+ * All that is due is told by one upcall; at most one is in flight. A guest that
+ * exits to the monitor, waits, or masks upcalls, finds events by itself: raised
+ * bits stay until the guest clears them, so unmasking needs no exit, only a
+ * look. A deadline less than 10 ms ahead is kept exactly if a hypercall (such
+ * as a kick of nothing) follows its writing; otherwise the monitor sees it
+ * within 10 ms.
+ */
+#define MF_EVENT_TIMER \
+    63u /* the bit of the event word that a deadline raises */
 
 /* ---- Hypercalls ------------------------------------------------------ */
 
@@ -275,13 +301,23 @@ struct mf_boot {
      * line of its own.
      */
     uint64_t events;
-    uint64_t reserved1[7];
+
+    /*
+     * Upcalls: the guest writes these, the monitor reads them as hints. With
+     * each upcall it sets upcall_masked, and when it raises the timer event it
+     * writes 0 to the deadline.
+     */
+    uint64_t upcall_events;      /* event bits that shall cause an upcall */
+    uint64_t upcall_deadline_ns; /* monotonic time of MF_EVENT_TIMER, or 0 */
+    uint32_t upcall_masked;      /* not 0: upcalls are held back */
+    uint32_t reserved1;
+    uint64_t reserved2[4];
 
     struct mf_missing missing[MF_MISSING_MAX];
 
     uint32_t device_count;
     uint32_t device_bytes; /* size of one entry */
-    uint64_t reserved2[7];
+    uint64_t reserved3[7];
     struct mf_device devices[MF_DEVICES_MAX];
 };
 
@@ -298,7 +334,7 @@ MF_ABI_AT(mf_note, abi_major, 0x000);
 MF_ABI_AT(mf_note, abi_minor, 0x002);
 MF_ABI_AT(mf_note, fault_vectors, 0x004);
 MF_ABI_AT(mf_note, fault_entry, 0x008);
-MF_ABI_AT(mf_note, reserved, 0x010);
+MF_ABI_AT(mf_note, upcall_entry, 0x010);
 MF_ABI_AT(mf_note, flags, 0x018);
 
 MF_ABI_SIZE(mf_crash, 160);
@@ -367,6 +403,9 @@ MF_ABI_AT(mf_boot, generation, 0x0d0);
 MF_ABI_AT(mf_boot, stamps, 0x0d8);
 MF_ABI_AT(mf_boot, reserved0, 0x0f8);
 MF_ABI_AT(mf_boot, events, 0x180);
+MF_ABI_AT(mf_boot, upcall_events, 0x188);
+MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);
+MF_ABI_AT(mf_boot, upcall_masked, 0x198);
 MF_ABI_AT(mf_boot, missing, 0x1c0);
 MF_ABI_AT(mf_boot, device_count, 0x240);
 MF_ABI_AT(mf_boot, device_bytes, 0x244);

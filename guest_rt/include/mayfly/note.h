@@ -17,6 +17,9 @@
 /* The runtime's handlers: stub n reports exception n and ends the VM. */
 extern const char mf_fault_stubs[];
 
+/* The runtime's upcall handler, in programs that use <mayfly/upcall.h>. */
+extern const char mf_upcall_entry[] __attribute__((weak));
+
 /*
  * The exceptions that code in ring 3 can cause: #DE #DB #BP #OF #BR #UD #NM
  * #DF #TS #NP #SS #GP #PF #MF #AC #XM #CP.
@@ -45,7 +48,8 @@ struct mf_note_elf {
         .note = {.abi_major = MF_ABI_MAJOR,                            \
                  .abi_minor = MF_ABI_MINOR,                            \
                  .fault_vectors = (vectors),                           \
-                 .fault_entry = (uint64_t)(stubs)},                    \
+                 .fault_entry = (uint64_t)(stubs),                     \
+                 .upcall_entry = (uint64_t)mf_upcall_entry},           \
     }
 
 #endif
