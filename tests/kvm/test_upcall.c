@@ -11,10 +11,9 @@ Test(upcall, interrupts_a_computing_guest_which_goes_on_as_it_was)
 
     run_guest(&guest);
     assert_exited(&guest, 0, "20 upcalls\n");
+    /* A deadline that passes inside the handler is found there: no upcall. */
     cr_assert_gt(guest.stats.injections, 0);
     cr_assert_leq(guest.stats.injections, 20);
-    if (!is_slow())
-        cr_assert_eq(guest.stats.injections, 20);
     cr_assert_leq(guest.stats.injections, guest.stats.exits_interrupt);
 }
 
