@@ -40,8 +40,10 @@ SECTIONS := -ffunction-sections -fdata-sections
 # musl has no Linux headers of its own: the system's come last.
 MUSL := -O2 $(SECTIONS) -fno-pie -fno-asynchronous-unwind-tables \
 	-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu
+# Two mappings instead of four, and fewer pages: 2 % of a VM's start. The price:
+# read-only data is executable too.
 MUSL_LD := -static -no-pie -Wl,--gc-sections -Wl,-z,noexecstack \
-	-Wl,--build-id=none
+	-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro
 ASAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
 COV := -O0 --coverage

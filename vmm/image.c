@@ -233,10 +233,35 @@ static int check_whole(struct image *image, const Elf64_Ehdr *elf,
     return 0;
 }
 
+/* What one program header asks for. */
+static int use_header(struct image *image, int fd, const Elf64_Phdr *ph,
+                      bool *has_note, char *error)
+{
+    switch (ph->p_type) {
+    case PT_LOAD:
+        return add_segment(image, ph, error);
+    case PT_NOTE:
+        return *has_note ? 0 : scan_notes(image, fd, ph, has_note, error);
+    case PT_INTERP:
+    case PT_DYNAMIC:
+        return error_set(error, -ENOEXEC,
+                         "dynamically linked; build it with mayfly-cc");
+    case PT_GNU_STACK:
+        if (ph->p_flags & PF_X)
+            return error_set(error, -ENOEXEC, "asks for an executable stack");
+        if (ph->p_memsz > STACK_BYTES_MAX)
+            return error_set(error, -ENOEXEC, "asks for a stack of %llu bytes",
+                             (unsigned long long)ph->p_memsz);
+        image->stack_bytes = round_up(ph->p_memsz, MF_PAGE_BYTES);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 int image_read(struct image *image, int fd, char *error)
 {
     Elf64_Ehdr elf = {0};
-    Elf64_Phdr phs[PHNUM_MAX];
     bool has_note = false;
 
     memset(image, 0, sizeof(*image));
@@ -247,42 +272,17 @@ int image_read(struct image *image, int fd, char *error)
         return error_system(error, (int)got, "cannot read");
     image->head_bytes = (size_t)got;
     int result = check_header(image, &elf, error);
-    if (result)
-        return result;
-    result =
-        read_part(image, fd, phs, elf.e_phnum * sizeof(phs[0]), elf.e_phoff);
-    if (result)
-        return error_set(error, result,
-                         "program headers end past the file's end");
-
     for (unsigned i = 0; i < elf.e_phnum && !result; i++) {
-        switch (phs[i].p_type) {
-        case PT_LOAD:
-            result = add_segment(image, &phs[i], error);
-            break;
-        case PT_NOTE:
-            if (!has_note)
-                result = scan_notes(image, fd, &phs[i], &has_note, error);
-            break;
-        case PT_INTERP:
-        case PT_DYNAMIC:
-            result = error_set(error, -ENOEXEC,
-                               "dynamically linked; build it with mayfly-cc");
-            break;
-        case PT_GNU_STACK:
-            if (phs[i].p_flags & PF_X)
-                result =
-                    error_set(error, -ENOEXEC, "asks for an executable stack");
-            else if (phs[i].p_memsz > STACK_BYTES_MAX)
-                result =
-                    error_set(error, -ENOEXEC, "asks for a stack of %llu bytes",
-                              (unsigned long long)phs[i].p_memsz);
-            else
-                image->stack_bytes = round_up(phs[i].p_memsz, MF_PAGE_BYTES);
-            break;
-        default:
-            break;
-        }
+        uint64_t offset = i * sizeof(Elf64_Phdr);
+        Elf64_Phdr ph;
+
+        result = elf.e_phoff > INT64_MAX ? -ENOEXEC
+                                         : read_part(image, fd, &ph, sizeof(ph),
+                                                     elf.e_phoff + offset);
+        if (result)
+            return error_set(error, result,
+                             "program headers end past the file's end");
+        result = use_header(image, fd, &ph, &has_note, error);
     }
     return result ? result : check_whole(image, &elf, has_note, error);
 }
