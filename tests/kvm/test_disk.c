@@ -108,15 +108,16 @@ Test(disk, discards_what_then_reads_as_zero)
     cr_assert_neq(memcmp(there, zeroes, 512), 0);
 }
 
-Test(disk, that_is_not_used_costs_a_page_and_no_exit)
+Test(disk, that_is_not_used_costs_at_most_a_page_and_no_exit)
 {
     struct guest none = {.image = "hello"}, guest = disk_guest();
 
     guest.image = "hello";
     run_guest(&none);
     run_guest(&guest);
-    cr_assert_eq(guest.stats.mem_touched_bytes,
-                 none.stats.mem_touched_bytes + 4096);
+    /* Where the host backs memory by huge pages there is no page more. */
+    cr_assert_leq(guest.stats.mem_touched_bytes,
+                  none.stats.mem_touched_bytes + 4096);
     cr_assert_eq(guest.stats.exits_hypercall, 1);
 }
 
