@@ -409,7 +409,7 @@ static int serve_some(struct blk *blk)
 
         if (found < 0)
             return found;
-        if (found == 0 && !virtq_set_kick_threshold(q, 1))
+        if (found == 0 && !vdev_ask_kick(&blk->dev, 0, 1))
             return q->broken ? -EBADMSG : 0;
         if (blk->busy && run_request(blk, &budget) == -EINTR)
             return -EINTR;

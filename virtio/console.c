@@ -110,7 +110,8 @@ static int serve_output(struct console *console)
 
             if (found < 0)
                 return found;
-            if (found == 0 && !virtq_set_kick_threshold(tx, tx->size))
+            if (found == 0 &&
+                !vdev_ask_kick(&console->dev, CONSOLE_TX, tx->size))
                 return 0;
         }
         ssize_t written = write_output(console);
@@ -135,8 +136,52 @@ static int console_serve(struct vdev *dev)
         return error;
     console->error = error;
     /* Buffers for input are looked at when the guest waits: no kick needed. */
-    virtq_set_kick_threshold(rx, rx->size);
+    vdev_ask_kick(dev, CONSOLE_RX, rx->size);
     return rx->broken ? -EBADMSG : 0;
+}
+
+static void console_want(struct vdev *dev, struct pollfd *file)
+{
+    struct console *console = console_of(dev);
+
+    if (console->error || !virtq_has_chain(&dev->queues[CONSOLE_RX]))
+        return;
+    *file = (struct pollfd){.fd = console->in_fd, .events = POLLIN};
+}
+
+/*
+ * Input is ready: reads once, into one chain. At the end of the file the chain
+ * comes back with length 0.
+ */
+static int console_ready(struct vdev *dev)
+{
+    struct console *console = console_of(dev);
+    struct virtq *rx = &dev->queues[CONSOLE_RX];
+    struct iovec iov[CONSOLE_CHAINS_MAX];
+    struct virtq_chain chain = {.iov = iov, .iov_max = CONSOLE_CHAINS_MAX};
+
+    int found;
+
+    if (console->error || console->in_fd < 0)
+        return 0;
+    found = virtq_pop(rx, &chain);
+    if (found <= 0)
+        return found;
+
+    ssize_t bytes = os_readv(console->in_fd, iov + chain.readable_count,
+                             (int)chain.writable_count);
+    if (bytes < 0) {
+        virtq_unpop(rx);
+        if (bytes == -EINTR)
+            return -EINTR;
+        if (bytes != -EAGAIN)
+            console->error = (int)bytes;
+        return 0;
+    }
+    console->input_bytes += (uint64_t)bytes;
+    virtq_push(rx, chain.head, (uint32_t)bytes);
+    vdev_publish(dev, CONSOLE_RX);
+    return 0;
 }
 
 static void console_reset(struct vdev *dev)
@@ -154,6 +199,8 @@ static const struct vdev_class console_class = {
     .config_bytes = sizeof(struct virtio_console_config),
     .serve = console_serve,
     .reset = console_reset,
+    .want = console_want,
+    .ready = console_ready,
 };
 
 /* Asks about one file: returns `tty` or `closed` (and sets *fd to -1) or 0. */
@@ -197,38 +244,4 @@ void console_init(struct console *console, int in_fd, int out_fd,
 int console_error(const struct console *console)
 {
     return console->error;
-}
-
-int console_input_fd(struct console *console)
-{
-    if (console->in_fd < 0 || console->error || !vdev_is_live(&console->dev))
-        return -1;
-    if (!virtq_has_chain(&console->dev.queues[CONSOLE_RX]))
-        return -1;
-    return console->in_fd;
-}
-
-int console_input_ready(struct console *console)
-{
-    struct virtq *rx = &console->dev.queues[CONSOLE_RX];
-    struct iovec iov[CONSOLE_CHAINS_MAX];
-    struct virtq_chain chain = {.iov = iov, .iov_max = CONSOLE_CHAINS_MAX};
-
-    if (console_input_fd(console) < 0 || virtq_pop(rx, &chain) <= 0)
-        return 0;
-
-    ssize_t bytes = os_readv(console->in_fd, iov + chain.readable_count,
-                             (int)chain.writable_count);
-    if (bytes < 0) {
-        virtq_unpop(rx);
-        if (bytes == -EINTR)
-            return -EINTR;
-        if (bytes != -EAGAIN)
-            console->error = (int)bytes;
-        return 0;
-    }
-    console->input_bytes += (uint64_t)bytes;
-    virtq_push(rx, chain.head, (uint32_t)bytes);
-    vdev_publish(&console->dev, CONSOLE_RX);
-    return 0;
 }

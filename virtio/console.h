@@ -13,7 +13,7 @@
  *
  * Input is read only into buffers that the guest has posted, one readv for one
  * chain, so that what the guest does not ask for stays in the host's file.
- * Whoever runs the VM polls console_input_fd() while the guest waits.
+ * Whoever runs the VM polls what vdev_want() names while the guest waits.
  *
  * A failure of the host's files cannot be reported to the driver, which has
  * long gone on: it is latched, and whoever runs the VM ends it. SIGPIPE is to
@@ -71,18 +71,5 @@ void console_init(struct console *console, int in_fd, int out_fd,
 
 /* Returns 0, or the negative errno with which the host's files failed. */
 int console_error(const struct console *console);
-
-/*
- * Returns the file to poll for input, or -1 while the guest wants none (no
- * buffer posted, no file, or the device is not live).
- */
-int console_input_fd(struct console *console);
-
-/*
- * Input is ready: reads once, into one chain. At the end of the file the chain
- * comes back with length 0. Returns 0, also when there was nothing after all,
- * or -EINTR when a signal came first.
- */
-MUST_CHECK int console_input_ready(struct console *console);
 
 #endif

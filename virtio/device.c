@@ -11,22 +11,41 @@ void vdev_init(struct vdev *dev, const struct vdev_class *class,
     bug_on(class->queue_count > VDEV_QUEUES_MAX);
     dev->class = class;
     dev->config = config;
+    dev->wake_ns = VDEV_NEVER;
     dev->offered =
         features | UINT64_C(1) << VIRTIO_F_VERSION_1 | VIRTQ_FEATURES;
 }
 
 void vdev_bind(struct vdev *dev, const struct gmem *mem,
-               struct event_word *events, unsigned event_bit)
+               struct event_word *events, unsigned event_bit,
+               const struct vdev_transport *transport)
 {
     dev->mem = mem;
     dev->events = events;
     dev->event_bit = event_bit;
+    dev->transport = transport;
+}
+
+/* Lets the transport tell the driver, if it has a way to. */
+static void changed(struct vdev *dev)
+{
+    if (dev->transport)
+        dev->transport->changed(dev);
+}
+
+static void interrupt(struct vdev *dev, uint32_t why)
+{
+    __atomic_fetch_or(&dev->interrupts, why, __ATOMIC_RELEASE);
+    dev->events_sent++;
+    event_raise(dev->events, dev->event_bit);
 }
 
 void vdev_reset(struct vdev *dev)
 {
     dev->status = 0;
     dev->features = 0;
+    dev->wake_ns = VDEV_NEVER;
+    __atomic_store_n(&dev->interrupts, 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < dev->class->queue_count; i++)
         virtq_reset(&dev->queues[i]);
     dev->class->reset(dev);
@@ -84,23 +103,27 @@ void vdev_read_config(const struct vdev *dev, uint64_t offset, void *to,
     memset((char *)to + there, 0, bytes - there);
 }
 
+void vdev_write_config(struct vdev *dev, uint64_t offset, const void *from,
+                       size_t bytes)
+{
+    uint64_t size = dev->class->config_bytes;
+
+    if (dev->class->write_config && offset <= size && bytes <= size - offset)
+        dev->class->write_config(dev, offset, from, bytes);
+}
+
+void vdev_config_changed(struct vdev *dev)
+{
+    dev->generation++;
+    changed(dev);
+    if (vdev_is_live(dev))
+        interrupt(dev, VDEV_INTERRUPT_CONFIG);
+}
+
 bool vdev_is_live(const struct vdev *dev)
 {
     return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
            !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET);
-}
-
-int vdev_serve(struct vdev *dev)
-{
-    int error;
-
-    if (!vdev_is_live(dev))
-        return 0;
-    error = dev->class->serve(dev);
-    if (error != -EBADMSG)
-        return error;
-    vdev_mark_needs_reset(dev);
-    return 0;
 }
 
 void vdev_mark_needs_reset(struct vdev *dev)
@@ -108,11 +131,71 @@ void vdev_mark_needs_reset(struct vdev *dev)
     if (dev->status & VIRTIO_CONFIG_S_NEEDS_RESET)
         return;
     dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-    event_raise(dev->events, dev->event_bit);
+    dev->wake_ns = VDEV_NEVER;
+    changed(dev);
+    if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK)
+        interrupt(dev, VDEV_INTERRUPT_CONFIG);
 }
 
 void vdev_publish(struct vdev *dev, unsigned index)
 {
     if (virtq_publish(&dev->queues[index]))
-        event_raise(dev->events, dev->event_bit);
+        vdev_notify(dev);
+}
+
+void vdev_notify(struct vdev *dev)
+{
+    interrupt(dev, VDEV_INTERRUPT_QUEUE);
+}
+
+bool vdev_ask_kick(struct vdev *dev, unsigned index, uint32_t chains)
+{
+    struct virtq *q = &dev->queues[index];
+
+    if (!dev->polled)
+        return virtq_set_kick_threshold(q, chains);
+    virtq_suppress_kicks(q);
+    return false;
+}
+
+void vdev_poll(struct vdev *dev, bool polled)
+{
+    dev->polled = polled;
+}
+
+void vdev_want(struct vdev *dev, struct pollfd *file)
+{
+    *file = (struct pollfd){.fd = -1};
+    if (dev->class->want && vdev_is_live(dev))
+        dev->class->want(dev, file);
+}
+
+/* What a serve means for the device. */
+static int settle(struct vdev *dev, int error)
+{
+    if (error != -EBADMSG)
+        return error;
+    vdev_mark_needs_reset(dev);
+    return 0;
+}
+
+int vdev_serve(struct vdev *dev)
+{
+    return vdev_is_live(dev) ? settle(dev, dev->class->serve(dev)) : 0;
+}
+
+int vdev_ready(struct vdev *dev)
+{
+    if (!dev->class->ready || !vdev_is_live(dev))
+        return 0;
+    return settle(dev, dev->class->ready(dev));
+}
+
+uint64_t vdev_progress(const struct vdev *dev)
+{
+    uint64_t chains = 0;
+
+    for (unsigned i = 0; i < dev->class->queue_count; i++)
+        chains += dev->queues[i].stats.chains;
+    return chains;
 }

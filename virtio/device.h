@@ -20,13 +20,26 @@
  */
 
 #include <linux/virtio_config.h>
+#include <poll.h>
 
 #include "virtio/event.h"
 #include "virtio/virtq.h"
 
-#define VDEV_QUEUES_MAX 2u
+#define VDEV_QUEUES_MAX 5u
+
+#define VDEV_NEVER UINT64_MAX /* a point in time that does not come */
+
+/* Why a driver was interrupted (4.2.2, InterruptStatus). */
+#define VDEV_INTERRUPT_QUEUE  1u
+#define VDEV_INTERRUPT_CONFIG 2u
 
 struct vdev;
+
+/* What a transport does for its devices. Nothing here changes at run time. */
+struct vdev_transport {
+    /* Status, configuration or its generation is not what it was. */
+    void (*changed)(struct vdev *dev);
+};
 
 /* One kind of device. Nothing here changes at run time. */
 struct vdev_class {
@@ -42,6 +55,19 @@ struct vdev_class {
     int (*serve)(struct vdev *dev);
     /* Forgets everything the driver did; the queues are reset already. */
     void (*reset)(struct vdev *dev);
+    /*
+     * The driver writes `bytes` bytes at `offset` of the configuration space,
+     * within its size. NULL: it is read-only, writes are ignored (2.5).
+     */
+    void (*write_config)(struct vdev *dev, uint64_t offset, const void *from,
+                         size_t bytes);
+    /*
+     * Which host file to wait for on the live device's behalf: sets fd and
+     * events, or leaves fd at -1. NULL: never any.
+     */
+    void (*want)(struct vdev *dev, struct pollfd *file);
+    /* That file is ready. Returns as serve does. NULL where want is. */
+    int (*ready)(struct vdev *dev);
 };
 
 struct vdev {
@@ -55,6 +81,14 @@ struct vdev {
     const struct gmem *mem;    /* the VM's memory, once bound */
     struct event_word *events; /* where notifications go, once bound */
     unsigned event_bit;        /* its bit there */
+
+    const struct vdev_transport *transport; /* once bound; NULL: none */
+    uint32_t generation;  /* of the configuration space (2.5.1) */
+    uint32_t interrupts;  /* VDEV_INTERRUPT_*, not acknowledged; atomic */
+    bool polled;          /* somebody looks at the rings: no kicks wanted */
+    uint64_t wake_ns;     /* host time to serve it again; VDEV_NEVER */
+    uint64_t kicks;       /* notifications by the driver so far */
+    uint64_t events_sent; /* notifications to the driver so far */
 };
 
 /*
@@ -65,9 +99,13 @@ struct vdev {
 void vdev_init(struct vdev *dev, const struct vdev_class *class,
                uint64_t features, const void *config);
 
-/* Ties a device to a VM: its memory, and its bit in its event word. */
+/*
+ * Ties a device to a VM: its memory, its bit in its event word, and the
+ * transport that it is behind (NULL: none that wants to know of changes).
+ */
 void vdev_bind(struct vdev *dev, const struct gmem *mem,
-               struct event_word *events, unsigned event_bit);
+               struct event_word *events, unsigned event_bit,
+               const struct vdev_transport *transport);
 
 /* Back to the start: status 0, no features, no queue (2.4). */
 void vdev_reset(struct vdev *dev);
@@ -98,6 +136,20 @@ MUST_CHECK int vdev_enable_queue(struct vdev *dev, unsigned index,
 void vdev_read_config(const struct vdev *dev, uint64_t offset, void *to,
                       size_t bytes);
 
+/*
+ * The driver writes `bytes` bytes from `from` at `offset` of the configuration
+ * space (2.5). What is not wholly inside is ignored, and so is all of it where
+ * the device has nothing to write.
+ */
+void vdev_write_config(struct vdev *dev, uint64_t offset, const void *from,
+                       size_t bytes);
+
+/*
+ * The device has changed its configuration space: a new generation, and a
+ * configuration change notification if the device is live (2.5.1).
+ */
+void vdev_config_changed(struct vdev *dev);
+
 /* Returns whether the device is live: DRIVER_OK and not NEEDS_RESET. */
 bool vdev_is_live(const struct vdev *dev);
 
@@ -113,5 +165,34 @@ void vdev_mark_needs_reset(struct vdev *dev);
 
 /* Publishes what was pushed to queue `index`; tells the driver if it asked. */
 void vdev_publish(struct vdev *dev, unsigned index);
+
+/* A used buffer notification (2.3): whether to send one was decided before. */
+void vdev_notify(struct vdev *dev);
+
+/*
+ * The device has found queue `index` empty, or nearly. Asks for a kick as
+ * virtq_set_kick_threshold() does; for none if somebody polls the device.
+ * Returns whether to go on as if kicked.
+ */
+bool vdev_ask_kick(struct vdev *dev, unsigned index, uint32_t chains);
+
+/*
+ * From now on the rings are looked at again and again (`polled`), or only after
+ * kicks. After the latter the device has to be served once: that asks for
+ * kicks, and finds what came before.
+ */
+void vdev_poll(struct vdev *dev, bool polled);
+
+/*
+ * What to wait for while the device has nothing to do: fills `*file`, whose fd
+ * is -1 if there is nothing.
+ */
+void vdev_want(struct vdev *dev, struct pollfd *file);
+
+/* What vdev_want() named is ready. Returns as vdev_serve() does. */
+MUST_CHECK int vdev_ready(struct vdev *dev);
+
+/* Chains that the device has given back so far, of all queues. */
+uint64_t vdev_progress(const struct vdev *dev);
 
 #endif

@@ -14,7 +14,7 @@ int event_init(struct event_word *events, const struct gmem *mem, gpa_t at)
     error = gmem_map(mem, at, sizeof(*events->word), &host);
     if (error)
         return error;
-    events->word = host;
+    *events = (struct event_word){.word = host};
     return 0;
 }
 
@@ -26,6 +26,8 @@ void event_raise(struct event_word *events, unsigned bit)
      * Partner: the guest's acquire when it clears the bit.
      */
     __atomic_fetch_or(events->word, UINT64_C(1) << bit, __ATOMIC_RELEASE);
+    if (events->listener)
+        events->listener->raised(events->listener);
 }
 
 uint64_t event_read(const struct event_word *events)

@@ -14,15 +14,22 @@
 
 #include "vmm/base/gmem.h"
 
+/* Who has to do something about a raised bit: wake or interrupt the guest. */
+struct event_listener {
+    void (*raised)(
+        struct event_listener *listener); /* on the raiser's thread */
+};
+
 struct event_word {
-    uint64_t *word; /* in guest memory */
+    uint64_t *word;                  /* in guest memory */
+    struct event_listener *listener; /* NULL: nobody */
 };
 
 /* Finds the word at `at`. Returns 0, -EINVAL if misaligned, or -EFAULT. */
 MUST_CHECK int event_init(struct event_word *events, const struct gmem *mem,
                           gpa_t at);
 
-/* Sets bit `bit` (0 to 63). */
+/* Sets bit `bit` (0 to 63), and tells the listener. */
 void event_raise(struct event_word *events, unsigned bit);
 
 /* Returns the word as it is now. */

@@ -98,30 +98,73 @@ static int enable_queues(const struct native *native, struct vdev *dev,
                       count * sizeof(placement->queue[0]));
 }
 
-static int write_config(const struct native *native, const struct vdev *dev,
-                        uint64_t config)
+static uint64_t entry_address(unsigned index)
 {
-    unsigned bytes = dev->class->config_bytes;
-    uint8_t copy[CONFIG_BYTES_MAX];
+    return MF_BOOT_PAGE + offsetof(struct mf_boot, devices) +
+           index * sizeof(struct mf_device);
+}
 
-    if (bytes == 0)
-        return 0;
+/*
+ * Tells the driver the device's status and configuration, through its entry in
+ * the table and behind its generation: odd while they change.
+ */
+static int tell_driver(const struct vdev *dev, uint64_t entry, uint64_t config)
+{
+    uint8_t copy[CONFIG_BYTES_MAX];
+    unsigned bytes = dev->class->config_bytes;
+    uint64_t status_at = entry + offsetof(struct mf_device, status);
+    uint32_t words[2] = {dev->status, dev->generation * 2 + 1};
+    void *generation;
+    int error;
+
     bug_on(bytes > sizeof(copy));
     vdev_read_config(dev, 0, copy, bytes);
-    return gmem_write(native->mem, gpa(config), copy, bytes);
+    error = gmem_write(dev->mem, gpa(status_at), words, sizeof(words));
+    if (error)
+        return error;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (bytes > 0)
+        error = gmem_write(dev->mem, gpa(config), copy, bytes);
+    if (error)
+        return error;
+    error = gmem_map(dev->mem, gpa(status_at + sizeof(words[0])),
+                     sizeof(words[1]), &generation);
+    if (error)
+        return error;
+    /* Partner: the reader's acquire of the generation. */
+    __atomic_store_n((uint32_t *)generation, words[1] + 1, __ATOMIC_RELEASE);
+    return 0;
 }
+
+static struct native_place *place_of(const struct vdev *dev)
+{
+    struct native *native = CONTAINER_OF(dev->events, struct native, events);
+
+    return &native->places[dev->event_bit];
+}
+
+static void native_changed(struct vdev *dev)
+{
+    const struct native_place *place = place_of(dev);
+
+    /* Where it was written before, so it is there. */
+    int error = tell_driver(dev, place->entry, place->config);
+    bug_on(error);
+}
+
+static const struct vdev_transport native_transport = {
+    .changed = native_changed,
+};
 
 /* Adds the finished entry to the table in the boot page. */
 static int write_entry(struct native *native, const struct mf_device *entry)
 {
-    gpa_t devices = gpa(MF_BOOT_PAGE + offsetof(struct mf_boot, devices));
     gpa_t counts = gpa(MF_BOOT_PAGE + offsetof(struct mf_boot, device_count));
-    uint32_t count_and_bytes[2] = {native->count + 1, sizeof(*entry)};
+    uint32_t count_and_bytes[2] = {native->set.count + 1, sizeof(*entry)};
     int error;
 
-    error = gmem_write(native->mem,
-                       gpa_add(devices, native->count * sizeof(*entry)), entry,
-                       sizeof(*entry));
+    error = gmem_write(native->mem, gpa(entry_address(native->set.count)),
+                       entry, sizeof(*entry));
     if (error)
         return error;
     return gmem_write(native->mem, counts, count_and_bytes,
@@ -130,19 +173,20 @@ static int write_entry(struct native *native, const struct mf_device *entry)
 
 int native_add(struct native *native, struct vdev *dev, uint32_t flags)
 {
+    unsigned index = native->set.count;
     struct mf_device entry = {
         .type = dev->class->type,
         .flags = flags,
         .features = dev->offered,
-        .doorbell = native->count,
-        .event = native->count,
+        .doorbell = index,
+        .event = index,
         .queue_count = dev->class->queue_count,
         .config_bytes = dev->class->config_bytes,
     };
     struct placement placement = {0};
     int error;
 
-    if (native->count == MF_DEVICES_MAX)
+    if (index == MF_DEVICES_MAX)
         return -ENOSPC;
     error = place_device(native, dev, &placement);
     if (error)
@@ -151,7 +195,12 @@ int native_add(struct native *native, struct vdev *dev, uint32_t flags)
     entry.config = placement.config;
 
     /* What a driver would do, step by step (virtio 1.2, 3.1.1). */
-    vdev_bind(dev, native->mem, &native->events, entry.event);
+    native->places[index] = (struct native_place){
+        .entry = entry_address(index),
+        .config = placement.config,
+    };
+    vdev_bind(dev, native->mem, &native->events, entry.event,
+              &native_transport);
     vdev_reset(dev);
     vdev_set_status(dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
     vdev_set_status(dev, VIRTIO_CONFIG_S_DRIVER);
@@ -160,33 +209,14 @@ int native_add(struct native *native, struct vdev *dev, uint32_t flags)
     error = enable_queues(native, dev, &placement);
     if (error)
         return error;
-    error = write_config(native, dev, entry.config);
-    if (error)
-        return error;
     error = write_entry(native, &entry);
     if (error)
         return error;
     vdev_set_status(dev, VIRTIO_CONFIG_S_DRIVER_OK);
+    native_changed(dev);
 
-    native->devices[native->count++] = dev;
+    index = (unsigned)vdev_set_add(&native->set, dev);
+    bug_on(index != entry.event);
     /* A first look at the empty rings: the device says when to kick it. */
     return vdev_serve(dev);
-}
-
-int native_kick(struct native *native, uint64_t doorbells)
-{
-    for (unsigned i = 0; i < native->count; i++) {
-        int error = 0;
-
-        if (doorbells & UINT64_C(1) << i)
-            error = vdev_serve(native->devices[i]);
-        if (error)
-            return error;
-    }
-    return 0;
-}
-
-int native_serve(struct native *native)
-{
-    return native_kick(native, UINT64_MAX);
 }

@@ -8,24 +8,31 @@
  * devices (struct mf_device in <mayfly/abi.h>). The monitor chooses the
  * features, places the queues in the device page, or in the pages for rings
  * (MF_RINGS) when that is full, and takes every device to DRIVER_OK before the
- * first guest instruction. The table is written once and
+ * first guest instruction. The table is written and
  * never read: what a guest changes there, it changes for itself.
  *
  * Doorbells (MF_HC_KICK) and event bits are numbered in the order of
- * native_add(). A transport belongs to the thread that runs the VM.
+ * native_add(). A transport belongs to the thread that builds the VM; what it
+ * does for a device later belongs to the thread that has the device.
  */
 
 #include <mayfly/abi.h>
 
-#include "virtio/device.h"
+#include "virtio/set.h"
 
 #define NATIVE_AREAS 2u /* the device page, the pages for rings */
+
+/* Where a device's driver is told of it. */
+struct native_place {
+    uint64_t entry;  /* its struct mf_device */
+    uint64_t config; /* its configuration space */
+};
 
 struct native {
     const struct gmem *mem; /* what devices may reach */
     struct event_word events;
-    struct vdev *devices[MF_DEVICES_MAX];
-    unsigned count;
+    struct vdev_set set; /* the devices, in the order of the table */
+    struct native_place places[MF_DEVICES_MAX];
     uint64_t free[NATIVE_AREAS]; /* the first free address of each */
 };
 
@@ -46,15 +53,5 @@ MUST_CHECK int native_init(struct native *native, const struct gmem *mem);
  */
 MUST_CHECK int native_add(struct native *native, struct vdev *dev,
                           uint32_t flags);
-
-/*
- * Serves the devices whose bit is set in `doorbells`, in order; other bits
- * mean nothing. Returns 0, or -EINTR if there is more to do: the caller looks
- * whether the VM is to end, and calls again.
- */
-MUST_CHECK int native_kick(struct native *native, uint64_t doorbells);
-
-/* Serves all devices; returns as native_kick() does. */
-MUST_CHECK int native_serve(struct native *native);
 
 #endif

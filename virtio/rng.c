@@ -66,7 +66,7 @@ static int serve_some(struct rng *rng)
 
         if (found < 0)
             return found;
-        if (found == 0 && !virtq_set_kick_threshold(q, 1))
+        if (found == 0 && !vdev_ask_kick(&rng->dev, 0, 1))
             return q->broken ? -EBADMSG : 0;
     }
     return -EINTR;

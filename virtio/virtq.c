@@ -66,13 +66,14 @@ int virtq_enable(struct virtq *q, const struct gmem *mem,
         .indirect = features & (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC),
         .enabled = true,
         .limit = q->limit,
+        .stats = q->stats,
     };
     return 0;
 }
 
 void virtq_reset(struct virtq *q)
 {
-    *q = (struct virtq){.limit = q->limit};
+    *q = (struct virtq){.limit = q->limit, .stats = q->stats};
 }
 
 /*
@@ -251,6 +252,30 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
     q->pushed++;
 }
 
+/* Whether the driver asked to be told of what is used from `old` on. */
+static bool is_event_wanted(const struct virtq *q, uint16_t old)
+{
+    if (!q->event_idx)
+        return !(__atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED) &
+                 VRING_AVAIL_F_NO_INTERRUPT);
+    return vring_need_event(
+        __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED),
+        q->published, old);
+}
+
+static void count_batch(struct virtq *q, uint16_t chains, bool wanted)
+{
+    struct virtq_stats *stats = &q->stats;
+
+    stats->chains += chains;
+    stats->batches++;
+    stats->batch_max = max_u64(stats->batch_max, chains);
+    if (wanted)
+        stats->wanted++;
+    else
+        stats->suppressed++;
+}
+
 bool virtq_publish(struct virtq *q)
 {
     uint16_t old = q->published;
@@ -265,12 +290,18 @@ bool virtq_publish(struct virtq *q)
      * the driver's ring_want_event(), between its wish and its last look.
      */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!q->event_idx)
-        return !(__atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED) &
-                 VRING_AVAIL_F_NO_INTERRUPT);
-    return vring_need_event(
-        __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED),
-        q->published, old);
+    bool wanted = is_event_wanted(q, old);
+    count_batch(q, (uint16_t)(q->published - old), wanted);
+    return wanted;
+}
+
+/* The driver is to kick when it passes this available index (2.7.10). */
+static void set_avail_event(struct virtq *q, uint16_t index)
+{
+    /* avail_event lies behind the used ring (2.7.8). */
+    uint16_t *avail_event = (uint16_t *)&q->used->ring[q->size];
+
+    __atomic_store_n(avail_event, index, __ATOMIC_RELAXED);
 }
 
 bool virtq_set_kick_threshold(struct virtq *q, uint32_t chains)
@@ -279,14 +310,23 @@ bool virtq_set_kick_threshold(struct virtq *q, uint32_t chains)
 
     if (!q->enabled || q->broken)
         return false;
-    if (q->event_idx) {
-        /* avail_event lies behind the used ring (2.7.8). */
-        uint16_t *avail_event = (uint16_t *)&q->used->ring[q->size];
-
-        __atomic_store_n(avail_event, (uint16_t)(q->popped + chains - 1),
-                         __ATOMIC_RELAXED);
-        /* Partner: the fence in the driver's ring_publish(). */
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    }
+    if (q->event_idx)
+        set_avail_event(q, (uint16_t)(q->popped + chains - 1));
+    else
+        __atomic_store_n(&q->used->flags, 0, __ATOMIC_RELAXED);
+    /* Partner: the fence in the driver's ring_publish(). */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return count_available(q, &available) == 0 && available >= chains;
+}
+
+void virtq_suppress_kicks(struct virtq *q)
+{
+    if (!q->enabled || q->broken)
+        return;
+    /* The index just passed is the one that comes up again last. */
+    if (q->event_idx)
+        set_avail_event(q, (uint16_t)(q->popped - 1));
+    else
+        __atomic_store_n(&q->used->flags, VRING_USED_F_NO_NOTIFY,
+                         __ATOMIC_RELAXED);
 }

@@ -40,6 +40,15 @@ struct virtq_layout {
     uint32_t size; /* entries */
 };
 
+/* What went through a queue since the VM began; resets do not count back. */
+struct virtq_stats {
+    uint64_t chains;     /* given back */
+    uint64_t batches;    /* shown to the driver in so many steps */
+    uint64_t batch_max;  /* chains in the largest one */
+    uint64_t wanted;     /* batches of which the driver wanted to be told */
+    uint64_t suppressed; /* batches of which it did not */
+};
+
 struct virtq {
     const struct gmem *mem;    /* where buffers are */
     const uint8_t *desc;       /* the descriptor table, in guest memory */
@@ -54,6 +63,7 @@ struct virtq {
     bool enabled;              /* between virtq_enable() and virtq_reset() */
     bool broken;               /* the driver broke the rules */
     struct log_limit limit;    /* for saying so; survives resets */
+    struct virtq_stats stats;  /* survive resets */
 };
 
 /*
@@ -136,10 +146,17 @@ MUST_CHECK bool virtq_publish(struct virtq *q);
 /*
  * Asks the driver to kick when it has made `chains` chains available that the
  * device has not popped: 1 for the next one, the queue's size for only when
- * the ring is full. Without EVENT_IDX the driver always kicks, whatever is
- * asked. Returns whether that many are available by now: then the driver may
- * not have seen the wish, and the device goes on as if kicked.
+ * the ring is full. Without EVENT_IDX the driver then always kicks, whatever
+ * the number. Returns whether that many are available by now: then the driver
+ * may not have seen the wish, and the device goes on as if kicked.
  */
 bool virtq_set_kick_threshold(struct virtq *q, uint32_t chains);
+
+/*
+ * Asks the driver not to kick at all: the device looks by itself. A driver may
+ * do it anyway (2.7.10), and without another call here does so once in 2^16
+ * chains. Ends with the next virtq_set_kick_threshold().
+ */
+void virtq_suppress_kicks(struct virtq *q);
 
 #endif

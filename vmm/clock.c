@@ -6,6 +6,8 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "vmm/base/os.h"
+
 /* Long enough for a rate that is better than the calibrated kHz. */
 #define RATE_INTERVAL_NS 1000000000ull
 
@@ -20,11 +22,6 @@ static uint64_t host_time_ns(clockid_t id)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-uint64_t clock_host_ns(void)
-{
-    return host_time_ns(CLOCK_MONOTONIC);
-}
-
 static uint64_t scale(uint64_t ticks, uint64_t mult)
 {
     return (uint64_t)((unsigned __int128)ticks * mult >> 32);
@@ -33,7 +30,7 @@ static uint64_t scale(uint64_t ticks, uint64_t mult)
 void clock_init(struct clock *clock, uint32_t tsc_khz)
 {
     memset(clock, 0, sizeof(*clock));
-    clock->epoch_ns = clock->updated_ns = clock_host_ns();
+    clock->epoch_ns = clock->updated_ns = os_now_ns();
     clock->epoch_tsc = __rdtsc();
     clock->now.tsc_khz = tsc_khz;
     clock->now.tsc_base = clock->epoch_tsc;
@@ -44,7 +41,7 @@ void clock_init(struct clock *clock, uint32_t tsc_khz)
 void clock_update(struct clock *clock)
 {
     struct mf_clock *now = &clock->now;
-    uint64_t host_ns = clock_host_ns();
+    uint64_t host_ns = os_now_ns();
     uint64_t tsc = __rdtsc();
     uint64_t elapsed_ns = host_ns - clock->epoch_ns;
     uint64_t told_ns =
@@ -97,7 +94,7 @@ uint64_t clock_host_from_guest(const struct clock *clock, uint64_t guest_ns)
 
 uint64_t clock_guest_ns(const struct clock *clock)
 {
-    return clock_host_ns() - clock->epoch_ns;
+    return os_now_ns() - clock->epoch_ns;
 }
 
 uint64_t clock_host_from_tsc(const struct clock *clock, uint64_t tsc)

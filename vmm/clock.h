@@ -29,9 +29,6 @@ struct clock {
     struct mf_clock now; /* what the guest was told last */
 };
 
-/* Host monotonic time in nanoseconds. */
-uint64_t clock_host_ns(void);
-
 /* Starts guest time at 0, with a TSC of `tsc_khz`, more than 0. */
 void clock_init(struct clock *clock, uint32_t tsc_khz);
 

@@ -137,8 +137,8 @@ static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
     result = drop_capabilities();
     if (result)
         return error_system(error, result, "cannot drop capabilities");
-    /* One descriptor is what poll may be asked about. */
-    result = set_limit(RLIMIT_NOFILE, 1);
+    /* As many descriptors as poll is asked about. */
+    result = set_limit(RLIMIT_NOFILE, vm->native.set.count);
     if (!result)
         result = set_limit(RLIMIT_CORE, 0);
     if (result)

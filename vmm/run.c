@@ -138,7 +138,7 @@ static int arm_tick(struct mayfly *vm)
 
     if (vm->tick.next_ns && due_ns >= vm->tick.next_ns)
         return 0;
-    uint64_t now = clock_host_ns();
+    uint64_t now = os_now_ns();
     uint64_t first_ns = due_ns > now ? min_u64(due_ns - now, TICK_NS) : 1;
     return set_tick(vm, now, first_ns);
 }
@@ -155,7 +155,7 @@ static bool must_end(struct mayfly *vm, struct mayfly_result *result)
 {
     if (atomic_load(&vm->stop))
         result->end = MAYFLY_STOPPED;
-    else if (clock_host_ns() >= vm->deadline_ns)
+    else if (os_now_ns() >= vm->deadline_ns)
         result->end = MAYFLY_TIMED_OUT;
     else
         return false;
@@ -185,7 +185,7 @@ static bool serve(struct mayfly *vm, struct mayfly_result *result)
 {
     bool ended = false;
 
-    while (native_serve(&vm->native) == -EINTR && !ended)
+    while (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR && !ended)
         ended = must_end(vm, result);
     if (vm->console.output_bytes || vm->errors.output_bytes)
         vm_note_stage(vm, MAYFLY_STAGE_FIRST_OUTPUT);
@@ -195,26 +195,26 @@ static bool serve(struct mayfly *vm, struct mayfly_result *result)
 /* ---- Waiting ------------------------------------------------------------ */
 
 /*
- * Sleeps until input, a signal, or `until_ns` (host monotonic). Signals are
+ * Sleeps until a device's file is ready or it wants to be served, a signal, or
+ * `until_ns` (host monotonic). Signals are
  * let in only while asleep, so that a stop cannot slip in between the look at
  * the flag and the sleep.
  */
 static int sleep_until(struct mayfly *vm, uint64_t until_ns)
 {
-    struct pollfd input = {
-        .fd = console_input_fd(&vm->console),
-        .events = POLLIN,
-    };
+    struct vdev_set *set = &vm->native.set;
+    struct pollfd files[MF_DEVICES_MAX];
     sigset_t all, before;
     int result = 0;
 
+    until_ns = min_u64(until_ns, vdev_set_want(set, VDEV_SET_ALL, files));
     sigfillset(&all);
     os_sigmask(SIG_BLOCK, &all, &before);
-    uint64_t now = clock_host_ns();
+    uint64_t now = os_now_ns();
     if (!atomic_load(&vm->stop) && now < until_ns) {
         struct timespec timeout = timespec_from_ns(until_ns - now);
 
-        result = os_ppoll(&input, input.fd >= 0 ? 1 : 0,
+        result = os_ppoll(files, set->count,
                           until_ns == UINT64_MAX ? NULL : &timeout, &before);
     }
     os_sigmask(SIG_SETMASK, &before, NULL);
@@ -222,7 +222,7 @@ static int sleep_until(struct mayfly *vm, uint64_t until_ns)
         return disarm_tick(vm);
     if (result < 0)
         return result;
-    if (result > 0 && console_input_ready(&vm->console) == -EINTR)
+    if (result > 0 && vdev_set_ready(set, files) == -EINTR)
         return 0; /* asked again before the next sleep */
     return 0;
 }
@@ -247,7 +247,7 @@ static int wait_for_event(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
         if (*ended)
             return 0;
         events = event_read(&vm->native.events);
-        if (events != seen || clock_host_ns() >= until_ns)
+        if (events != seen || os_now_ns() >= until_ns)
             break;
         vm_note_stage(vm, MAYFLY_STAGE_READY);
         int failure = sleep_until(vm, min_u64(until_ns, vm->deadline_ns));
@@ -329,7 +329,8 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
     case MF_HC_KICK:
         vm->stats.hypercall_kick++;
         *ended = false;
-        while (native_kick(&vm->native, stop->args[0]) == -EINTR && !*ended)
+        while (vdev_set_serve(&vm->native.set, stop->args[0]) == -EINTR &&
+               !*ended)
             *ended = must_end(vm, result);
         *ended = *ended || output_failed(vm, result);
         vcpu_set_result(&vm->vcpu, 0);
@@ -351,14 +352,12 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
 /* Input for buffers that a computing guest has posted. */
 static void look_for_input(struct mayfly *vm)
 {
-    struct pollfd input = {
-        .fd = console_input_fd(&vm->console),
-        .events = POLLIN,
-    };
+    struct vdev_set *set = &vm->native.set;
+    struct pollfd files[MF_DEVICES_MAX];
 
-    if (input.fd < 0 || os_poll(&input, 1, 0) <= 0)
-        return;
-    if (console_input_ready(&vm->console) == -EINTR)
+    vdev_set_want(set, VDEV_SET_ALL, files);
+    if (os_poll(files, set->count, 0) > 0 &&
+        vdev_set_ready(set, files) == -EINTR)
         return; /* the next tick looks again */
 }
 
@@ -380,7 +379,7 @@ static int deliver_upcall(struct mayfly *vm)
 /* A signal came: the tick, a stop, or one that is none of our business. */
 static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
 {
-    uint64_t now = clock_host_ns();
+    uint64_t now = os_now_ns();
 
     *ended = must_end(vm, result) || serve(vm, result);
     if (*ended)
@@ -457,7 +456,7 @@ static void finish_output(struct mayfly *vm, struct mayfly_result *result)
             *result = late;
     } else {
         /* Somebody wants it to end now: one attempt. */
-        if (native_serve(&vm->native) == -EINTR)
+        if (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR)
             return;
     }
 }
@@ -465,7 +464,7 @@ static void finish_output(struct mayfly *vm, struct mayfly_result *result)
 /* Host monotonic time in `timeout_ns`; UINT64_MAX for never. */
 static uint64_t deadline(uint64_t timeout_ns)
 {
-    uint64_t now = clock_host_ns();
+    uint64_t now = os_now_ns();
 
     if (timeout_ns == 0 || timeout_ns > UINT64_MAX - now)
         return UINT64_MAX;

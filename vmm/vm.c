@@ -15,7 +15,7 @@
 void vm_note_stage(struct mayfly *vm, enum mayfly_stage stage)
 {
     if (!vm->stats.stage_ns[stage])
-        vm->stats.stage_ns[stage] = clock_host_ns();
+        vm->stats.stage_ns[stage] = os_now_ns();
 }
 
 /* Maps one RAM region; host memory comes when the guest touches it. */
@@ -133,7 +133,7 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
     struct mayfly *vm = fresh;
     vm->options = *options;
     vm->image_fd = -1;
-    vm->stats.stage_ns[MAYFLY_STAGE_CREATE] = clock_host_ns();
+    vm->stats.stage_ns[MAYFLY_STAGE_CREATE] = os_now_ns();
 
     result = kvm_create(&vm->kvm, error);
     if (result)
@@ -296,7 +296,7 @@ static void read_guest_notes(const struct mayfly *vm,
         uint64_t ns = clock_host_from_tsc(&vm->clock, boot.stamps[i]);
 
         if (boot.stamps[i] && ns >= stats->stage_ns[MAYFLY_STAGE_ENTRY] &&
-            ns <= clock_host_ns())
+            ns <= os_now_ns())
             stats->stage_ns[stages[i]] = ns;
     }
     for (unsigned i = 0; i < MF_MISSING_MAX; i++) {

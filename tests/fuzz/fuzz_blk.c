@@ -329,7 +329,7 @@ static void start(struct script *script)
     bug_on(event_init(&events, &mem, gpa(RAM_BASE + EVENTS)));
     bug_on(blk_init(&blk, &options));
     bug_on(blk.config.capacity != SECTORS);
-    vdev_bind(&blk.dev, &mem, &events, 0);
+    vdev_bind(&blk.dev, &mem, &events, 0, NULL);
 }
 
 static void restart(void)

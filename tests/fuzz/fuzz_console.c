@@ -211,8 +211,8 @@ static void serve(struct script *script)
 
     host_calls = 0;
     result = script_below(script, 2)
-                 ? native_serve(&native)
-                 : native_kick(&native, script_number(script, 1));
+                 ? vdev_set_serve(&native.set, VDEV_SET_ALL)
+                 : vdev_set_serve(&native.set, script_number(script, 1));
     bug_on(result != 0 && result != -EINTR);
     /* Each call but the last few moves on or uses up script. */
     bug_on(host_calls > 20000 + script->left);
@@ -221,11 +221,13 @@ static void serve(struct script *script)
 
 static void feed_input(void)
 {
-    int fd = console_input_fd(&console);
-    int result;
+    struct pollfd file;
+    int fd, result;
 
+    vdev_want(&console.dev, &file);
+    fd = file.fd;
     bug_on(fd != -1 && fd != IN_FD);
-    result = console_input_ready(&console);
+    result = vdev_ready(&console.dev);
     bug_on(result != 0 && result != -EINTR);
 }
 

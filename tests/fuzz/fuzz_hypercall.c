@@ -40,7 +40,7 @@ static int scripted_signal(int first, ...);
 #define os_ppoll(file, ...)    scripted_poll(file, __VA_ARGS__)
 #define vcpu_run               scripted_run
 #define vcpu_get_fault_address scripted_fault_address
-#define clock_host_ns          scripted_ns
+#define os_now_ns              scripted_ns
 #define vm_prepare_run         scripted_prepare_run
 #define vm_unprepare_run       scripted_unprepare_run
 #define mayfly_run             scripted_mayfly_run

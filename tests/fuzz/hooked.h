@@ -37,6 +37,7 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define virtq_push               hooked_virtq_push
 #define virtq_publish            hooked_virtq_publish
 #define virtq_set_kick_threshold hooked_virtq_set_kick_threshold
+#define virtq_suppress_kicks     hooked_virtq_suppress_kicks
 
 #define event_init  hooked_event_init
 #define event_raise hooked_event_raise
@@ -53,20 +54,33 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define vdev_serve            hooked_vdev_serve
 #define vdev_mark_needs_reset hooked_vdev_mark_needs_reset
 #define vdev_publish          hooked_vdev_publish
+#define vdev_write_config     hooked_vdev_write_config
+#define vdev_config_changed   hooked_vdev_config_changed
+#define vdev_notify           hooked_vdev_notify
+#define vdev_ask_kick         hooked_vdev_ask_kick
+#define vdev_poll             hooked_vdev_poll
+#define vdev_want             hooked_vdev_want
+#define vdev_ready            hooked_vdev_ready
+#define vdev_progress         hooked_vdev_progress
 
-#define native_init  hooked_native_init
-#define native_add   hooked_native_add
-#define native_kick  hooked_native_kick
-#define native_serve hooked_native_serve
+#define native_init hooked_native_init
+#define native_add  hooked_native_add
 
-#define console_init        hooked_console_init
-#define console_error       hooked_console_error
-#define console_input_fd    hooked_console_input_fd
-#define console_input_ready hooked_console_input_ready
+#define vdev_set_add         hooked_vdev_set_add
+#define vdev_set_serve       hooked_vdev_set_serve
+#define vdev_set_count_kicks hooked_vdev_set_count_kicks
+#define vdev_set_poll        hooked_vdev_set_poll
+#define vdev_set_want        hooked_vdev_set_want
+#define vdev_set_ready       hooked_vdev_set_ready
+#define vdev_set_progress    hooked_vdev_set_progress
+
+#define console_init  hooked_console_init
+#define console_error hooked_console_error
 
 #include "virtio/virtq.c"
 #include "virtio/event.c"
 #include "virtio/device.c"
+#include "virtio/set.c"
 #include "virtio/native.c"
 #include "virtio/console.c"
 

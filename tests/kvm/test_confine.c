@@ -369,7 +369,7 @@ static void look_at_process(struct guest *guest)
     expect_line(status_file, "NoNewPrivs:\t1\n");
     expect_line(status_file, "Seccomp:\t2\n");
     expect_line(limits_file, "Max core file size        0 ");
-    expect_line(limits_file, "Max open files            1 ");
+    expect_line(limits_file, "Max open files            2 ");
 }
 
 Test(confine, leaves_no_privilege_and_no_room_for_descriptors,

@@ -50,7 +50,7 @@ static long read_bytes(void *to, size_t bytes)
 
 static void drain(void)
 {
-    cr_assert_eq(native_serve(&vm.native), 0);
+    cr_assert_eq(vdev_set_serve(&vm.native.set, VDEV_SET_ALL), 0);
 }
 
 static void assert_output(const char *expected)
@@ -477,15 +477,15 @@ Test(native, writes_the_table_that_the_abi_describes, .init = set_up)
                           MF_DEVICE_PAGE + MF_PAGE_BYTES);
         }
     }
-    cr_assert_eq(vm.native.devices[0], &vm.out.dev);
+    cr_assert_eq(vm.native.set.devices[0], &vm.out.dev);
 }
 
 Test(native, ignores_doorbells_without_a_device, .init = set_up)
 {
     cr_assert_eq(write_text(1, "x"), 1);
-    cr_assert_eq(native_kick(&vm.native, ~UINT64_C(3)), 0);
+    cr_assert_eq(vdev_set_serve(&vm.native.set, ~UINT64_C(3)), 0);
     assert_output("");
-    cr_assert_eq(native_kick(&vm.native, UINT64_MAX), 0);
+    cr_assert_eq(vdev_set_serve(&vm.native.set, UINT64_MAX), 0);
     assert_output("x");
 }
 
@@ -497,8 +497,8 @@ Test(native, puts_a_device_elsewhere_for_which_the_page_has_no_room,
 
     console_init(&third, -1, out_file, CONSOLE_OUT_CHAINS);
     cr_assert_eq(native_add(&vm.native, &third.dev, 0), 0);
-    cr_assert_eq(vm.native.count, 3);
+    cr_assert_eq(vm.native.set.count, 3);
     cr_assert_eq(boot->devices[2].queues, MF_RINGS);
     cr_assert_lt(boot->devices[2].config, MF_RINGS + MF_PAGE_BYTES);
-    cr_assert_eq(native_kick(&vm.native, 1 << 2), 0);
+    cr_assert_eq(vdev_set_serve(&vm.native.set, 1 << 2), 0);
 }

@@ -72,10 +72,19 @@ void *vm_device_view(uint64_t at)
     return host;
 }
 
+/* The file that the device wants to be polled, or -1. */
+static int input_fd(struct vdev *dev)
+{
+    struct pollfd file;
+
+    vdev_want(dev, &file);
+    return file.fd;
+}
+
 static long kick(uint64_t doorbells)
 {
     vm.kicks++;
-    while (!vm.lazy && native_kick(&vm.native, doorbells) == -EINTR)
+    while (!vm.lazy && vdev_set_serve(&vm.native.set, doorbells) == -EINTR)
         continue;
     return 0;
 }
@@ -83,16 +92,16 @@ static long kick(uint64_t doorbells)
 static long wait_for_event(uint64_t seen)
 {
     vm.waits++;
-    while (native_serve(&vm.native) == -EINTR)
+    while (vdev_set_serve(&vm.native.set, VDEV_SET_ALL) == -EINTR)
         continue;
     while (event_read(&vm.native.events) == seen) {
-        struct pollfd input = {console_input_fd(&vm.out), POLLIN, 0};
+        struct pollfd input = {input_fd(&vm.out.dev), POLLIN, 0};
 
         cr_assert_geq(input.fd, 0, "waits for nothing");
         if (vm.before_block)
             vm.before_block();
         cr_assert_eq(poll(&input, 1, -1), 1);
-        cr_assert_eq(console_input_ready(&vm.out), 0);
+        cr_assert_eq(vdev_ready(&vm.out.dev), 0);
     }
     return (long)event_read(&vm.native.events);
 }

@@ -73,7 +73,7 @@ static inline void bring_up(uint64_t features)
 
     memset(at(AVAIL), 0, 0x2000);
     cr_assert_eq(event_init(&events, &mem, gpa(EVENTS)), 0);
-    vdev_bind(&blk.dev, &mem, &events, 3);
+    vdev_bind(&blk.dev, &mem, &events, 3, NULL);
     vdev_set_status(&blk.dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
     vdev_set_status(&blk.dev, VIRTIO_CONFIG_S_DRIVER);
     vdev_set_features(&blk.dev, features);

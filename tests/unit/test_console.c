@@ -124,6 +124,15 @@ static void assert_piped(const char *expected)
     cr_assert_eq(memcmp(text, expected, (size_t)bytes), 0);
 }
 
+/* The file that the device wants to be polled, or -1. */
+static int input_fd(struct vdev *dev)
+{
+    struct pollfd file;
+
+    vdev_want(dev, &file);
+    return file.fd;
+}
+
 Test(console_output, writes_many_chains_with_one_system_call)
 {
     unsigned long calls;
@@ -132,7 +141,7 @@ Test(console_output, writes_many_chains_with_one_system_call)
     for (unsigned i = 0; i < CONSOLE_OUT_CHAINS; i++)
         post_text("x");
     calls = os_calls;
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(os_calls - calls, 1);
     cr_assert_eq(used_count(CONSOLE_TX), CONSOLE_OUT_CHAINS);
 }
@@ -143,7 +152,7 @@ Test(console_output, makes_no_system_call_when_there_is_nothing)
 
     start_pipe_out();
     calls = os_calls;
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(os_calls - calls, 0);
 }
 
@@ -151,7 +160,7 @@ Test(console_output, gives_chains_back_with_length_0)
 {
     start_pipe_out();
     post_text("hello");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     assert_piped("hello");
     cr_assert_eq(used_bytes(CONSOLE_TX, 0), 0);
 }
@@ -164,7 +173,7 @@ Test(console_output, skips_empty_chains)
     post(CONSOLE_TX, 0, 0);
     post_text("b");
     post(CONSOLE_TX, 0, 0);
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     assert_piped("ab");
     cr_assert_eq(used_count(CONSOLE_TX), 5);
 }
@@ -176,7 +185,7 @@ Test(console_output, ignores_what_it_could_write_to)
     desc(CONSOLE_TX, 0)->flags = VRING_DESC_F_NEXT;
     desc(CONSOLE_TX, 0)->next = 9;
     *desc(CONSOLE_TX, 9) = (struct vring_desc){DATA, 64, VRING_DESC_F_WRITE, 0};
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     assert_piped("ab");
 }
 
@@ -229,7 +238,7 @@ Test(console_output, goes_on_exactly_where_a_signal_stopped_it, .timeout = 30)
     post(CONSOLE_TX, DATA + 3000, 20000);
     post(CONSOLE_TX, DATA + 23000, 7000);
     interrupt_often();
-    while (native_serve(&native) == -EINTR) {
+    while (vdev_set_serve(&native.set, VDEV_SET_ALL) == -EINTR) {
         if (interrupted++ == 0)
             cr_assert_eq(used_count(CONSOLE_TX), 1, "one is out whole");
         taken = take_numbers(taken);
@@ -266,7 +275,7 @@ Test(console_output, waits_for_a_file_that_does_not_block, .timeout = 30)
     for (unsigned i = 0; i < 10; i++)
         post(CONSOLE_TX, DATA + i * 10000, 10000);
     cr_assert_eq(pthread_create(&reader, NULL, read_slowly, &taken), 0);
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     close(fds[1]);
     cr_assert_eq(pthread_join(reader, NULL), 0);
     cr_assert_eq(taken, 100000);
@@ -279,7 +288,7 @@ Test(console_output, can_be_stopped_while_it_waits, .timeout = 30)
     fill_numbers(5000);
     post(CONSOLE_TX, DATA, 5000);
     interrupt_often();
-    cr_assert_eq(native_serve(&native), -EINTR);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), -EINTR);
     cr_assert_eq(used_count(CONSOLE_TX), 0);
 }
 
@@ -291,10 +300,10 @@ Test(console_output, latches_EPIPE_and_stays_quiet)
     start_pipe_out();
     close(fds[0]);
     post_text("x");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(console_error(&console), -EPIPE);
     calls = os_calls;
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(os_calls, calls);
     cr_assert_eq(used_count(CONSOLE_TX), 0);
 }
@@ -303,7 +312,7 @@ Test(console_output, latches_ENOSPC_of_a_full_disk)
 {
     start(-1, open("/dev/full", O_WRONLY));
     post_text("x");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(console_error(&console), -ENOSPC);
 }
 
@@ -313,7 +322,7 @@ Test(console_output, is_dropped_where_the_host_has_no_file)
     cr_assert_eq(console.flags, MF_DEVICE_IN_CLOSED | MF_DEVICE_OUT_CLOSED);
     post_text("x");
     post_text("y");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(used_count(CONSOLE_TX), 2);
 }
 
@@ -328,8 +337,8 @@ Test(console_output, lets_go_after_64_MiB_so_that_a_VM_can_be_stopped)
     start(-1, open("/dev/null", O_WRONLY));
     for (unsigned i = 0; i < CONSOLE_OUT_CHAINS; i++)
         post(CONSOLE_TX, DATA, 1 << 20);
-    cr_assert_eq(native_serve(&native), -EINTR);
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), -EINTR);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(used_count(CONSOLE_TX), CONSOLE_OUT_CHAINS);
 }
 
@@ -340,15 +349,15 @@ Test(console_output, writes_what_came_before_a_corrupt_chain_and_then_stops)
     post_text("good");
     post(CONSOLE_TX, MF_BOOT_PAGE + RAM_BYTES - 1, 2);
     post_text("never");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     assert_piped("good");
     cr_assert(console.dev.status & VIRTIO_CONFIG_S_NEEDS_RESET);
     cr_assert_eq(event_read(&native.events), 1);
     post_text("never");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     cr_assert_eq(read(fds[0], at(DATA), 1), -1);
-    cr_assert_eq(console_input_fd(&console), -1);
+    cr_assert_eq(input_fd(&console.dev), -1);
 }
 
 Test(console_output, raises_an_event_only_when_the_driver_wants_one)
@@ -356,10 +365,10 @@ Test(console_output, raises_an_event_only_when_the_driver_wants_one)
     start_pipe_out();
     wish_event_at(CONSOLE_TX, 1);
     post_text("a");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(event_read(&native.events), 0);
     post_text("b");
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(event_read(&native.events), 1);
 }
 
@@ -369,10 +378,10 @@ Test(console_output, is_forgotten_at_reset, .timeout = 30)
     fill_numbers(6000);
     post(CONSOLE_TX, DATA, 6000);
     interrupt_often();
-    cr_assert_eq(native_serve(&native), -EINTR);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), -EINTR);
     vdev_set_status(&console.dev, 0);
     take_numbers(0);
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert_eq(take_numbers(0), 0);
     cr_assert_eq(console.chain_count, 0);
 }
@@ -382,9 +391,9 @@ Test(console_output, is_forgotten_at_reset, .timeout = 30)
 Test(console_input, is_not_wanted_before_a_buffer_is_posted)
 {
     start_pipe_in();
-    cr_assert_eq(console_input_fd(&console), -1);
+    cr_assert_eq(input_fd(&console.dev), -1);
     post(CONSOLE_RX, DATA, 10);
-    cr_assert_eq(console_input_fd(&console), fds[0]);
+    cr_assert_eq(input_fd(&console.dev), fds[0]);
 }
 
 Test(console_input, fills_one_chain_with_one_system_call)
@@ -396,12 +405,12 @@ Test(console_input, fills_one_chain_with_one_system_call)
     post(CONSOLE_RX, DATA + 100, 100);
     cr_assert_eq(write(fds[1], "abcdef", 6), 6);
     calls = os_calls;
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(os_calls - calls, 1);
     cr_assert_eq(used_count(CONSOLE_RX), 1);
     cr_assert_eq(used_bytes(CONSOLE_RX, 0), 3);
     cr_assert_eq(memcmp(at(DATA), "abc", 4), 0);
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(used_bytes(CONSOLE_RX, 1), 3);
     cr_assert_eq(memcmp(at(DATA + 100), "def", 4), 0);
 }
@@ -411,7 +420,7 @@ Test(console_input, ends_with_a_length_of_0)
     start_pipe_in();
     post(CONSOLE_RX, DATA, 3);
     close(fds[1]);
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(used_count(CONSOLE_RX), 1);
     cr_assert_eq(used_bytes(CONSOLE_RX, 0), 0);
 }
@@ -421,9 +430,9 @@ Test(console_input, keeps_the_buffer_when_there_is_nothing_after_all)
     start_pipe_in();
     cr_assert_eq(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     post(CONSOLE_RX, DATA, 3);
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(used_count(CONSOLE_RX), 0);
-    cr_assert_eq(console_input_fd(&console), fds[0]);
+    cr_assert_eq(input_fd(&console.dev), fds[0]);
 }
 
 Test(console_input, keeps_the_buffer_when_a_signal_comes, .timeout = 30)
@@ -431,17 +440,17 @@ Test(console_input, keeps_the_buffer_when_a_signal_comes, .timeout = 30)
     start_pipe_in();
     post(CONSOLE_RX, DATA, 3);
     interrupt_often();
-    cr_assert_eq(console_input_ready(&console), -EINTR);
-    cr_assert_eq(console_input_fd(&console), fds[0]);
+    cr_assert_eq(vdev_ready(&console.dev), -EINTR);
+    cr_assert_eq(input_fd(&console.dev), fds[0]);
 }
 
 Test(console_input, latches_what_the_host_refuses)
 {
     start(open("/", O_RDONLY), -1);
     post(CONSOLE_RX, DATA, 3);
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(console_error(&console), -EISDIR);
-    cr_assert_eq(console_input_fd(&console), -1);
+    cr_assert_eq(input_fd(&console.dev), -1);
 }
 
 Test(console_input, never_writes_to_a_readable_buffer)
@@ -453,7 +462,7 @@ Test(console_input, never_writes_to_a_readable_buffer)
     *desc(CONSOLE_RX, 1) =
         (struct vring_desc){DATA + 100, 3, VRING_DESC_F_WRITE, 0};
     cr_assert_eq(write(fds[1], "abc", 3), 3);
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(memcmp(at(DATA), "\0\0\0", 3), 0);
     cr_assert_eq(memcmp(at(DATA + 100), "abc", 3), 0);
 }
@@ -464,7 +473,7 @@ Test(console_input, raises_the_event_that_the_driver_wants)
     wish_event_at(CONSOLE_RX, 0);
     post(CONSOLE_RX, DATA, 3);
     cr_assert_eq(write(fds[1], "abc", 3), 3);
-    cr_assert_eq(console_input_ready(&console), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
     cr_assert_eq(event_read(&native.events), 1);
 }
 
@@ -474,8 +483,8 @@ Test(console_input, breaks_the_device_on_a_corrupt_ring)
     post(CONSOLE_RX, DATA, 3);
     desc(CONSOLE_RX, 0)->addr = 0;
     cr_assert_eq(write(fds[1], "abc", 3), 3);
-    cr_assert_eq(console_input_ready(&console), 0);
-    cr_assert_eq(console_input_fd(&console), -1);
-    cr_assert_eq(native_serve(&native), 0);
+    cr_assert_eq(vdev_ready(&console.dev), 0);
+    cr_assert_eq(input_fd(&console.dev), -1);
+    cr_assert_eq(vdev_set_serve(&native.set, VDEV_SET_ALL), 0);
     cr_assert(console.dev.status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }

@@ -44,7 +44,7 @@ static void set_up(void)
     cr_assert_eq(event_init(&events, &mem, gpa(BASE + 0xff8)), 0);
     dev.queue_size_max[0] = 8;
     vdev_init(&dev, &class, 1, "conf");
-    vdev_bind(&dev, &mem, &events, 63);
+    vdev_bind(&dev, &mem, &events, 63, NULL);
 }
 
 static int enable_queue(unsigned index, uint32_t size)

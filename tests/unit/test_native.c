@@ -95,7 +95,7 @@ Test(native, ends_when_the_pages_for_rings_are_full)
     assert_within(0, MF_RINGS, MF_IMAGE_BASE);
     cr_assert_eq(add(1, 1024), -ENOSPC);
     cr_assert_eq(add(1, 512), 0);
-    cr_assert_eq(transport.count, 2);
+    cr_assert_eq(transport.set.count, 2);
 }
 
 Test(native, ends_when_the_table_is_full)

@@ -139,6 +139,15 @@ static inline int os_sigmask(int how, const sigset_t *set, sigset_t *old)
     return (int)os_result(sigprocmask(how, set, old));
 }
 
+/* Host monotonic time in nanoseconds; libc answers without the kernel. */
+static inline uint64_t os_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* A system call that libc has no wrapper for, or that musl's lacks. */
 #define os_syscall(...) os_result(syscall(__VA_ARGS__))
 

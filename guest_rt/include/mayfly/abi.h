@@ -47,7 +47,8 @@
  *  0x35000  what does not fit into the device page, whole devices at a time
  *  0x40000  the lowest address of an image's segments
  *   ...     image, [page tables], a guard page, the stack, free memory
- *  3 GiB    end of the first RAM region; nothing is mapped up to
+ *  3 GiB    end of the first RAM region; nothing is there up to 4 GiB but
+ *           MF_REGISTERS, the registers of devices under virtio-mmio
  *  4 GiB    the second RAM region
  */
 #define MF_PAGE_BYTES        0x1000ull
@@ -62,6 +63,8 @@
 #define MF_RAM_LOW_END       0xc0000000ull  /* 3 GiB */
 #define MF_RAM_HIGH_BASE     0x100000000ull /* 4 GiB */
 #define MF_MEM_BYTES_MAX     (16ull << 30)
+#define MF_REGISTERS         0xd0000000ull /* device registers: they trap */
+#define MF_REGISTERS_BYTES   0x1000ull     /* of one device */
 
 #define MF_FAULT_STACK_COUNT 3u /* #DF, #PF, every other exception */
 
@@ -221,8 +224,14 @@ struct mf_queue {
 };
 
 /*
- * One virtio device under the native transport: reset, feature negotiation and
- * queue set-up have happened, status is DRIVER_OK.
+ * One virtio device. Under the native transport (`registers` is 0), reset,
+ * feature negotiation and queue set-up have happened, status is DRIVER_OK.
+ * Under virtio-mmio, the driver does all that through the registers there
+ * (virtio 1.2, 4.2.2); features, queues and config are 0, and it kicks by
+ * QueueNotify.
+ *
+ * The monitor makes generation odd, writes status and configuration, and makes
+ * it even again; a reader of those repeats while it is odd or has changed.
  */
 struct mf_device {
     uint32_t type;     /* virtio device id (virtio 1.2, 5) */
@@ -232,9 +241,11 @@ struct mf_device {
     uint32_t event;    /* bit number in the event word */
     uint32_t queue_count;
     uint32_t config_bytes;
-    uint64_t queues; /* address of queue_count struct mf_queue */
-    uint64_t config; /* address of the device's configuration space */
-    uint64_t reserved[2];
+    uint64_t queues;     /* address of queue_count struct mf_queue */
+    uint64_t config;     /* address of the device's configuration space */
+    uint32_t status;     /* device status (2.1): may turn to NEEDS_RESET */
+    uint32_t generation; /* see above */
+    uint64_t registers;  /* address of MF_REGISTERS_BYTES bytes, or 0 */
 };
 
 /*
@@ -293,7 +304,8 @@ struct mf_boot {
     uint8_t seed[32];    /* random; the guest wipes it when it has used it */
     uint64_t generation; /* changes when the VM becomes a copy of another */
     uint64_t stamps[MF_STAMP_COUNT];
-    uint64_t reserved0[17];
+    uint64_t poll_ns; /* look at rings so long before a wait; may change */
+    uint64_t reserved0[16];
 
     /*
      * The event word: the monitor sets bits, atomically; the guest clears
@@ -373,6 +385,9 @@ MF_ABI_AT(mf_device, queue_count, 0x018);
 MF_ABI_AT(mf_device, config_bytes, 0x01c);
 MF_ABI_AT(mf_device, queues, 0x020);
 MF_ABI_AT(mf_device, config, 0x028);
+MF_ABI_AT(mf_device, status, 0x030);
+MF_ABI_AT(mf_device, generation, 0x034);
+MF_ABI_AT(mf_device, registers, 0x038);
 
 MF_ABI_SIZE(mf_missing, 8);
 MF_ABI_AT(mf_missing, number, 0x000);
@@ -401,7 +416,8 @@ MF_ABI_AT(mf_boot, hwcap2, 0x0ac);
 MF_ABI_AT(mf_boot, seed, 0x0b0);
 MF_ABI_AT(mf_boot, generation, 0x0d0);
 MF_ABI_AT(mf_boot, stamps, 0x0d8);
-MF_ABI_AT(mf_boot, reserved0, 0x0f8);
+MF_ABI_AT(mf_boot, poll_ns, 0x0f8);
+MF_ABI_AT(mf_boot, reserved0, 0x100);
 MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
 MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);
