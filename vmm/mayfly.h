@@ -48,6 +48,15 @@ enum mayfly_log_level {
 /* Says only what is at most this detailed. Any thread. */
 void mayfly_set_log_level(enum mayfly_log_level level);
 
+/*
+ * How much a device may do: at most so many requests or packets, and bytes, a
+ * second, with bursts of up to a tenth of a second's worth. 0: no limit.
+ */
+struct mayfly_rate {
+    uint64_t ops_per_s;
+    uint64_t bytes_per_s;
+};
+
 #define MAYFLY_DISKS_MAX     8
 #define MAYFLY_DISK_ID_BYTES 20
 
@@ -60,6 +69,29 @@ struct mayfly_disk {
     int fd;         /* open for reading, and for writing unless read_only */
     bool read_only; /* the guest's writes are refused */
     const char *id; /* at most MAYFLY_DISK_ID_BYTES bytes; NULL: none */
+    struct mayfly_rate rate;
+};
+
+#define MAYFLY_NETS_MAX 2
+
+/* What a network device's descriptor is. */
+enum mayfly_net_kind {
+    /* A tap device: IFF_TAP, IFF_NO_PI, IFF_VNET_HDR. */
+    MAYFLY_NET_TAP,
+    /*
+     * A connected stream socket; each frame follows its length, 32 bits,
+     * big-endian. What passt and QEMU's socket backend speak.
+     */
+    MAYFLY_NET_STREAM,
+};
+
+/* A network device. The descriptor is borrowed and made non-blocking. */
+struct mayfly_net {
+    int fd;
+    enum mayfly_net_kind kind;
+    uint8_t mac[6]; /* of the guest; all zero: one is made up */
+    uint16_t mtu;   /* told to the guest; 0: 1500 */
+    struct mayfly_rate rate;
 };
 
 /* What a VM is made of. Start from MAYFLY_OPTIONS, then set what differs. */
@@ -73,6 +105,8 @@ struct mayfly_options {
     uint64_t timeout_ns;     /* run at most this long; 0: no limit */
     const struct mayfly_disk *disks; /* disk_count of them */
     unsigned disk_count;             /* at most MAYFLY_DISKS_MAX */
+    const struct mayfly_net *nets;   /* net_count of them */
+    unsigned net_count;              /* at most MAYFLY_NETS_MAX */
 };
 
 #define MAYFLY_MEM_DEFAULT (16ull << 20)
