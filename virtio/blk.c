@@ -16,12 +16,15 @@
  * counts for its bytes and one page more; what is zeroed or discarded counts
  * as if it were written.
  */
-#define SERVE_BYTES_MAX (UINT64_C(16) << 20)
-#define REQUEST_COST    4096u
+#define BLK_SERVE_BYTES  (UINT64_C(16) << 20)
+#define BLK_REQUEST_COST 4096u
 
 /* Zeroes are written from one page, so many times in one call. */
 #define ZERO_BYTES  4096u
 #define ZERO_PIECES 64u
+
+#define HEADER_BYTES sizeof(struct virtio_blk_outhdr)
+#define STATUS_BYTES 1u
 
 #define FEATURE(name) (UINT64_C(1) << VIRTIO_BLK_F_##name)
 
@@ -237,6 +240,7 @@ static ssize_t erase_some(struct blk *blk, uint64_t bytes)
     int mode = unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
     int error = os_fallocate(blk->fd, mode | FALLOC_FL_KEEP_SIZE,
                              (off_t)request->offset, (off_t)bytes);
+    ssize_t written;
 
     if (error == 0)
         return (ssize_t)bytes;
@@ -244,7 +248,10 @@ static ssize_t erase_some(struct blk *blk, uint64_t bytes)
         return error;
     if (discard)
         return (ssize_t)bytes;
-    return write_zeroes(blk->fd, request->offset, bytes);
+    written = write_zeroes(blk->fd, request->offset, bytes);
+    if (written > 0)
+        limit_charge(&blk->rate, (uint64_t)written);
+    return written;
 }
 
 /* Discards or zeroes. Returns 0, -EINTR if there is more to do, or -errno. */
@@ -343,17 +350,64 @@ static void finish_request(struct blk *blk, uint8_t status)
 }
 
 /*
- * Pops a request; if it is not refused, blk->busy is set. Returns 1, 0 if there
- * is none, or -EBADMSG.
+ * Whether the request in `chain` has to wait for the rate limit. Only its data
+ * counts, neither header nor status.
  */
-static int begin_request(struct blk *blk)
+static bool is_too_early(struct blk *blk, const struct virtq_chain *chain)
 {
-    struct virtq_chain chain = {.iov = blk->iov, .iov_max = BLK_QUEUE_MAX};
+    uint64_t header = min_u64(chain->readable_bytes, HEADER_BYTES);
+    uint64_t bytes =
+        chain->readable_bytes - header + chain->writable_bytes - STATUS_BYTES;
+    uint64_t wake_ns;
+
+    if (!limit_is_set(&blk->rate))
+        return false;
+    wake_ns = limit_take(&blk->rate, os_now_ns(), bytes);
+    if (wake_ns == 0)
+        return false;
+    blk->dev.wake_ns = wake_ns;
+    blk->delayed++;
+    return true;
+}
+
+/* Begins the request in `chain`; if it is not refused, blk->busy is set. */
+static void start_request(struct blk *blk, const struct virtq_chain *chain)
+{
     struct blk_request *request = &blk->request;
     struct virtio_blk_outhdr header;
     struct iovec *last;
     uint8_t status = VIRTIO_BLK_S_IOERR;
-    int found = virtq_pop(&blk->dev.queues[0], &chain);
+
+    *request = (struct blk_request){
+        .head = chain->head,
+        .iov = blk->iov,
+        .in_bytes = chain->writable_bytes - STATUS_BYTES,
+    };
+    /* The last writable byte is the status, wherever the driver cut (2.7.4). */
+    last = &blk->iov[chain->readable_count + chain->writable_count - 1];
+    last->iov_len--;
+    request->status = (uint8_t *)last->iov_base + last->iov_len;
+    if (chain->readable_bytes >= HEADER_BYTES) {
+        take_data(request, &header, sizeof(header));
+        request->type = header.type;
+        status = check_request(blk, header.sector,
+                               chain->readable_bytes - HEADER_BYTES);
+    }
+    if (status == VIRTIO_BLK_S_OK)
+        blk->busy = true;
+    else
+        finish_request(blk, status);
+}
+
+/*
+ * Pops a request and begins it. Returns 1, 0 if there is none, -EAGAIN if it
+ * is not yet its time, or -EBADMSG.
+ */
+static int begin_request(struct blk *blk)
+{
+    struct virtq *q = &blk->dev.queues[0];
+    struct virtq_chain chain = {.iov = blk->iov, .iov_max = BLK_QUEUE_MAX};
+    int found = virtq_pop(q, &chain);
 
     if (found <= 0)
         return found;
@@ -361,25 +415,11 @@ static int begin_request(struct blk *blk)
         log_guest(&blk->limit, "disk stopped: request without a status byte");
         return -EBADMSG;
     }
-    *request = (struct blk_request){
-        .head = chain.head,
-        .iov = blk->iov,
-        .in_bytes = chain.writable_bytes - 1,
-    };
-    /* The last writable byte is the status, wherever the driver cut (2.7.4). */
-    last = &blk->iov[chain.readable_count + chain.writable_count - 1];
-    last->iov_len--;
-    request->status = (uint8_t *)last->iov_base + last->iov_len;
-    if (chain.readable_bytes >= sizeof(header)) {
-        take_data(request, &header, sizeof(header));
-        request->type = header.type;
-        status = check_request(blk, header.sector,
-                               chain.readable_bytes - sizeof(header));
+    if (is_too_early(blk, &chain)) {
+        virtq_unpop(q);
+        return -EAGAIN;
     }
-    if (status == VIRTIO_BLK_S_OK)
-        blk->busy = true;
-    else
-        finish_request(blk, status);
+    start_request(blk, &chain);
     return 1;
 }
 
@@ -403,10 +443,14 @@ static int serve_some(struct blk *blk)
 {
     struct virtq *q = &blk->dev.queues[0];
 
-    for (uint64_t budget = SERVE_BYTES_MAX; budget > 0;
-         spend(&budget, REQUEST_COST)) {
+    for (uint64_t budget = BLK_SERVE_BYTES; budget > 0;
+         spend(&budget, BLK_REQUEST_COST)) {
         int found = blk->busy ? 1 : begin_request(blk);
 
+        if (found == -EAGAIN) {
+            virtq_suppress_kicks(q); /* time wakes it up, nothing else */
+            return 0;
+        }
         if (found < 0)
             return found;
         if (found == 0 && !vdev_ask_kick(&blk->dev, 0, 1))
@@ -417,10 +461,24 @@ static int serve_some(struct blk *blk)
     return -EINTR;
 }
 
+/* Whether the next request has to wait, as was found before. */
+static bool is_waiting(struct vdev *dev)
+{
+    if (dev->wake_ns == VDEV_NEVER)
+        return false;
+    if (os_now_ns() < dev->wake_ns)
+        return true;
+    dev->wake_ns = VDEV_NEVER;
+    return false;
+}
+
 static int blk_serve(struct vdev *dev)
 {
-    int error = serve_some(blk_of(dev));
+    int error;
 
+    if (is_waiting(dev))
+        return 0;
+    error = serve_some(blk_of(dev));
     vdev_publish(dev, 0);
     return error;
 }
@@ -435,6 +493,7 @@ static const struct vdev_class blk_class = {
     .type = VIRTIO_ID_BLOCK,
     .queue_count = 1,
     .config_bytes = CONFIG_BYTES,
+    .threaded = true,
     .serve = blk_serve,
     .reset = blk_reset,
 };
@@ -478,6 +537,7 @@ int blk_init(struct blk *blk, const struct blk_options *options)
         return error;
 
     *blk = (struct blk){.fd = options->fd, .read_only = options->read_only};
+    limit_init(&blk->rate, options->rate);
     memcpy(blk->id, id, strlen(id));
     blk->config = (struct virtio_blk_config){
         .capacity = bytes / BLK_SECTOR_BYTES,

@@ -19,6 +19,13 @@
  * with its status byte and nothing else. A chain that has no room for a status
  * byte cannot be answered: the device needs a reset.
  *
+ * A limit on requests and bytes per second may hold a request back before it
+ * begins, valid or not; what is begun is finished. It counts one operation and
+ * its data, header and status apart: for a discard or write zeroes that is the
+ * table of ranges, and for the latter what had to be written as zeroes, too.
+ * While the device waits for its time (dev.wake_ns) it asks for no kicks. A
+ * reset changes nothing about the limit.
+ *
  * The device asks to be kicked for each request. Everything runs in the thread
  * that serves it.
  */
@@ -26,6 +33,7 @@
 #include <linux/virtio_blk.h>
 
 #include "virtio/device.h"
+#include "virtio/limit.h"
 
 #define BLK_QUEUE_MAX    128u       /* entries of the largest queue */
 #define BLK_SEGMENT_MAX  (1u << 20) /* bytes: what size_max asks for */
@@ -37,6 +45,7 @@ struct blk_options {
     bool read_only;      /* VIRTIO_BLK_F_RO; writes are refused */
     const char *id;      /* at most VIRTIO_BLK_ID_BYTES; NULL: none. Copied. */
     uint32_t queue_size; /* 4 ... BLK_QUEUE_MAX, a power of two; 0: largest */
+    struct limit_rate rate; /* requests, and bytes of their data */
 };
 
 /* The request that is being served. */
@@ -66,10 +75,12 @@ struct blk {
     uint64_t written_bytes; /* and back; zeroes and discards do not count */
     uint64_t flushes;       /* that reached the disk */
     uint64_t errors;        /* answered with another status than OK */
+    uint64_t delayed;       /* times that the rate limit said to wait */
 
     bool busy; /* `request` is under way */
     struct blk_request request;
     struct iovec iov[BLK_QUEUE_MAX]; /* its pieces */
+    struct limit rate;               /* what may pass */
     struct log_limit limit;          /* for saying what the host refused */
 };
 

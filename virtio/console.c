@@ -13,8 +13,8 @@
  * that posts the same gigabytes again and again does not keep the VM from
  * being stopped. A write counts for its bytes and one page more.
  */
-#define SERVE_BYTES_MAX (UINT64_C(64) << 20)
-#define WRITE_COST      4096u
+#define CONSOLE_SERVE_BYTES (UINT64_C(64) << 20)
+#define CONSOLE_WRITE_COST  4096u
 
 static struct console *console_of(struct vdev *dev)
 {
@@ -104,7 +104,7 @@ static int serve_output(struct console *console)
     struct virtq *tx = &console->dev.queues[CONSOLE_TX];
     uint64_t done = 0;
 
-    while (done < SERVE_BYTES_MAX) {
+    while (done < CONSOLE_SERVE_BYTES) {
         if (console->chain_count == 0) {
             int found = gather_output(console);
 
@@ -118,7 +118,7 @@ static int serve_output(struct console *console)
         if (written < 0)
             return (int)written;
         advance_output(console, (size_t)written);
-        done += (uint64_t)written + WRITE_COST;
+        done += (uint64_t)written + CONSOLE_WRITE_COST;
     }
     return -EINTR;
 }
@@ -239,6 +239,23 @@ void console_init(struct console *console, int in_fd, int out_fd,
         console->config.rows = size.ws_row;
     }
     vdev_init(&console->dev, &console_class, features, &console->config);
+}
+
+void console_resize(struct console *console)
+{
+    struct winsize size = {0};
+    int fd =
+        console->flags & MF_DEVICE_OUT_TTY ? console->out_fd : console->in_fd;
+
+    if (!(console->flags & (MF_DEVICE_IN_TTY | MF_DEVICE_OUT_TTY)) ||
+        os_ioctl(fd, TIOCGWINSZ, (uintptr_t)&size))
+        return;
+    if (size.ws_col == console->config.cols &&
+        size.ws_row == console->config.rows)
+        return;
+    console->config.cols = size.ws_col;
+    console->config.rows = size.ws_row;
+    vdev_config_changed(&console->dev);
 }
 
 int console_error(const struct console *console)

@@ -69,6 +69,13 @@ struct console {
 void console_init(struct console *console, int in_fd, int out_fd,
                   uint32_t out_chains);
 
+/*
+ * The terminal may have another size now (SIGWINCH): asks the host, and tells
+ * the driver if that is so (virtio 1.2, 5.3.4 and 2.5). Where the files are no
+ * terminal, nothing happens.
+ */
+void console_resize(struct console *console);
+
 /* Returns 0, or the negative errno with which the host's files failed. */
 int console_error(const struct console *console);
 

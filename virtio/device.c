@@ -53,8 +53,10 @@ void vdev_reset(struct vdev *dev)
 
 static bool features_are_acceptable(const struct vdev *dev)
 {
-    return (dev->features & ~dev->offered) == 0 &&
-           (dev->features & UINT64_C(1) << VIRTIO_F_VERSION_1);
+    if ((dev->features & ~dev->offered) ||
+        !(dev->features & UINT64_C(1) << VIRTIO_F_VERSION_1))
+        return false;
+    return !dev->class->accepts || dev->class->accepts(dev, dev->features);
 }
 
 void vdev_set_status(struct vdev *dev, uint8_t status)
@@ -90,6 +92,15 @@ int vdev_enable_queue(struct vdev *dev, unsigned index,
         layout->size > dev->queue_size_max[index])
         return -EINVAL;
     return virtq_enable(&dev->queues[index], dev->mem, layout, dev->features);
+}
+
+void vdev_disable_queue(struct vdev *dev, unsigned index)
+{
+    if (index >= dev->class->queue_count || !dev->queues[index].enabled)
+        return;
+    if (vdev_is_live(dev))
+        vdev_mark_needs_reset(dev);
+    virtq_reset(&dev->queues[index]);
 }
 
 void vdev_read_config(const struct vdev *dev, uint64_t offset, void *to,

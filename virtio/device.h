@@ -47,6 +47,7 @@ struct vdev_class {
     uint32_t type;         /* virtio device id (virtio 1.2, 5) */
     unsigned queue_count;  /* at most VDEV_QUEUES_MAX */
     unsigned config_bytes; /* size of the configuration space */
+    bool threaded;         /* may be worth a thread to serve it */
     /*
      * Does what the rings ask for, without waiting for the driver. Called in
      * state DRIVER_OK only. Returns 0, -EBADMSG if a queue is broken, or
@@ -55,6 +56,11 @@ struct vdev_class {
     int (*serve)(struct vdev *dev);
     /* Forgets everything the driver did; the queues are reset already. */
     void (*reset)(struct vdev *dev);
+    /*
+     * Whether features that are all offered make sense together (2.2.2).
+     * NULL: always.
+     */
+    bool (*accepts)(const struct vdev *dev, uint64_t features);
     /*
      * The driver writes `bytes` bytes at `offset` of the configuration space,
      * within its size. NULL: it is read-only, writes are ignored (2.5).
@@ -128,6 +134,13 @@ void vdev_set_features(struct vdev *dev, uint64_t features);
  */
 MUST_CHECK int vdev_enable_queue(struct vdev *dev, unsigned index,
                                  const struct virtq_layout *layout);
+
+/*
+ * The driver stops queue `index` by itself (4.2.2.2, QueueReady); nothing if it
+ * is not enabled. A live device then needs a reset: it may have taken chains
+ * that are never finished, and the queue cannot come back before.
+ */
+void vdev_disable_queue(struct vdev *dev, unsigned index);
 
 /*
  * Copies `bytes` bytes of the configuration space from `offset` on to `to`

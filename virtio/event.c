@@ -21,6 +21,8 @@ int event_init(struct event_word *events, const struct gmem *mem, gpa_t at)
 void event_raise(struct event_word *events, unsigned bit)
 {
     bug_on(bit >= 64);
+    atomic_fetch_and_explicit(&events->held, ~(UINT64_C(1) << bit),
+                              memory_order_relaxed);
     /*
      * Release: the used index that the bit announces is visible first.
      * Partner: the guest's acquire when it clears the bit.
@@ -28,6 +30,25 @@ void event_raise(struct event_word *events, unsigned bit)
     __atomic_fetch_or(events->word, UINT64_C(1) << bit, __ATOMIC_RELEASE);
     if (events->listener)
         events->listener->raised(events->listener);
+}
+
+bool event_hold(struct event_word *events, unsigned bit)
+{
+    bug_on(bit >= 64);
+    /* Partner: event_await(). One of the two sees what the other has set. */
+    atomic_fetch_or(&events->held, UINT64_C(1) << bit);
+    return !atomic_load(&events->awaited);
+}
+
+bool event_await(struct event_word *events)
+{
+    atomic_store(&events->awaited, true);
+    return atomic_load(&events->held) != 0;
+}
+
+void event_stop_waiting(struct event_word *events)
+{
+    atomic_store(&events->awaited, false);
 }
 
 uint64_t event_read(const struct event_word *events)

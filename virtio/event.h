@@ -12,6 +12,8 @@
  * All functions may be called from any thread.
  */
 
+#include <stdatomic.h>
+
 #include "vmm/base/gmem.h"
 
 /* Who has to do something about a raised bit: wake or interrupt the guest. */
@@ -23,6 +25,8 @@ struct event_listener {
 struct event_word {
     uint64_t *word;                  /* in guest memory */
     struct event_listener *listener; /* NULL: nobody */
+    _Atomic uint64_t held;           /* bits that a device puts off raising */
+    atomic_bool awaited;             /* the guest sleeps until there is one */
 };
 
 /* Finds the word at `at`. Returns 0, -EINVAL if misaligned, or -EFAULT. */
@@ -31,6 +35,22 @@ MUST_CHECK int event_init(struct event_word *events, const struct gmem *mem,
 
 /* Sets bit `bit` (0 to 63), and tells the listener. */
 void event_raise(struct event_word *events, unsigned bit);
+
+/*
+ * A device has something to tell and puts it off, to tell more at once. That is
+ * for a guest that computes: returns false if it sleeps until it hears
+ * something, and then nothing is put off.
+ */
+MUST_CHECK bool event_hold(struct event_word *events, unsigned bit);
+
+/*
+ * The guest is about to sleep. Returns whether a device has put something off:
+ * whoever serves that device is to do it now.
+ */
+MUST_CHECK bool event_await(struct event_word *events);
+
+/* It does not sleep any more. */
+void event_stop_waiting(struct event_word *events);
 
 /* Returns the word as it is now. */
 uint64_t event_read(const struct event_word *events);

@@ -47,6 +47,8 @@ static void lay_out(const struct vdev *dev, uint64_t start,
         struct mf_queue *queue = &placement->queue[i];
 
         *queue = (struct mf_queue){.size = size};
+        if (size == 0)
+            continue; /* the device has no queue of this number */
         queue->desc =
             take_bytes(&end, virtq_desc_bytes(size), VRING_DESC_ALIGN_SIZE);
         queue->avail =
@@ -89,7 +91,7 @@ static int enable_queues(const struct native *native, struct vdev *dev,
         const struct mf_queue *queue = &placement->queue[i];
         struct virtq_layout layout = {gpa(queue->desc), gpa(queue->avail),
                                       gpa(queue->used), queue->size};
-        int error = vdev_enable_queue(dev, i, &layout);
+        int error = queue->size ? vdev_enable_queue(dev, i, &layout) : 0;
 
         if (error)
             return error;
@@ -219,4 +221,32 @@ int native_add(struct native *native, struct vdev *dev, uint32_t flags)
     bug_on(index != entry.event);
     /* A first look at the empty rings: the device says when to kick it. */
     return vdev_serve(dev);
+}
+
+int native_add_registers(struct native *native, struct vdev *dev,
+                         uint32_t flags, uint64_t address,
+                         const struct vdev_transport *transport)
+{
+    unsigned index = native->set.count;
+    struct mf_device entry = {
+        .type = dev->class->type,
+        .flags = flags,
+        .doorbell = index,
+        .event = index,
+        .queue_count = dev->class->queue_count,
+        .config_bytes = dev->class->config_bytes,
+        .registers = address,
+    };
+    int error;
+
+    if (index == MF_DEVICES_MAX)
+        return -ENOSPC;
+    vdev_bind(dev, native->mem, &native->events, entry.event, transport);
+    vdev_reset(dev);
+    error = write_entry(native, &entry);
+    if (error)
+        return error;
+    index = (unsigned)vdev_set_add(&native->set, dev);
+    bug_on(index != entry.event);
+    return 0;
 }

@@ -54,4 +54,13 @@ MUST_CHECK int native_init(struct native *native, const struct gmem *mem);
 MUST_CHECK int native_add(struct native *native, struct vdev *dev,
                           uint32_t flags);
 
+/*
+ * Adds a device that its driver brings up through registers at `address`
+ * (virtio-mmio): writes its entry with `flags`, and binds and resets it with
+ * `transport`. Returns 0, -ENOSPC or -EFAULT as native_add() does.
+ */
+MUST_CHECK int native_add_registers(struct native *native, struct vdev *dev,
+                                    uint32_t flags, uint64_t address,
+                                    const struct vdev_transport *transport);
+
 #endif

@@ -252,15 +252,16 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written)
     q->pushed++;
 }
 
-/* Whether the driver asked to be told of what is used from `old` on. */
-static bool is_event_wanted(const struct virtq *q, uint16_t old)
+bool virtq_wants_event(const struct virtq *q, uint16_t since)
 {
+    if (!q->enabled || q->broken)
+        return false;
     if (!q->event_idx)
         return !(__atomic_load_n(&q->avail->flags, __ATOMIC_RELAXED) &
                  VRING_AVAIL_F_NO_INTERRUPT);
     return vring_need_event(
         __atomic_load_n(&q->avail->ring[q->size], __ATOMIC_RELAXED),
-        q->published, old);
+        q->published, since);
 }
 
 static void count_batch(struct virtq *q, uint16_t chains, bool wanted)
@@ -290,7 +291,7 @@ bool virtq_publish(struct virtq *q)
      * the driver's ring_want_event(), between its wish and its last look.
      */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    bool wanted = is_event_wanted(q, old);
+    bool wanted = virtq_wants_event(q, old);
     count_batch(q, (uint16_t)(q->published - old), wanted);
     return wanted;
 }

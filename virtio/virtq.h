@@ -144,6 +144,13 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written);
 MUST_CHECK bool virtq_publish(struct virtq *q);
 
 /*
+ * Returns whether the driver wants to be notified of what was published after
+ * the used index was `since` (2.7.7.2), as it wishes now: for a device that
+ * has put a notification off.
+ */
+bool virtq_wants_event(const struct virtq *q, uint16_t since);
+
+/*
  * Asks the driver to kick when it has made `chains` chains available that the
  * device has not popped: 1 for the next one, the queue's size for only when
  * the ring is full. Without EVENT_IDX the driver then always kicks, whatever

@@ -44,17 +44,36 @@ cli_misuse(const char *command, const char *format, ...);
  */
 int cli_open_image(const char *path, unsigned *closed, int *status);
 
+/*
+ * Reads a number from 1 on, with K, M or G behind it for the first to the third
+ * power of `step` (1000 for rates, 1024 for memory). Returns whether it is one
+ * and fits.
+ */
+bool cli_parse_number(const char *text, unsigned step, uint64_t *number);
+
+/* What cli_parse_rate() says of a word that is not for it. */
+#define CLI_OTHER (-1)
+
+/*
+ * Takes the word OPS_NAME=NUMBER or bps=NUMBER of an option, each once, into
+ * `*rate`. Returns CLI_OK, CLI_OTHER if it is another word, or CLI_FAILED after
+ * saying what is wrong.
+ */
+int cli_parse_rate(const char *option, const char *ops_name, const char *word,
+                   struct mayfly_rate *rate);
+
 /* One --disk option. */
 struct cli_disk {
     const char *path;
     const char *id; /* NULL: none */
     bool read_only;
     bool direct; /* past the host's page cache */
+    struct mayfly_rate rate;
 };
 
 /*
- * Takes FILE[,ro][,id=NAME][,direct] apart, cutting `text` at its commas.
- * Returns CLI_OK, or CLI_FAILED after saying what is wrong.
+ * Takes FILE[,ro][,id=NAME][,direct][,iops=N][,bps=N] apart, cutting `text` at
+ * its commas. Returns CLI_OK, or CLI_FAILED after saying what is wrong.
  */
 int cli_parse_disk(char *text, struct cli_disk *disk);
 
@@ -63,6 +82,70 @@ int cli_parse_disk(char *text, struct cli_disk *disk);
  * fills `*opened`, or CLI_FAILED after saying why not.
  */
 int cli_open_disk(const struct cli_disk *disk, struct mayfly_disk *opened);
+
+/* What is behind a network device. */
+enum cli_net_kind {
+    CLI_NET_TAP,  /* a tap device, by name */
+    CLI_NET_USER, /* passt: no privilege, no set-up */
+    CLI_NET_FD,   /* an inherited descriptor */
+};
+
+/* One --net option. */
+struct cli_net {
+    enum cli_net_kind kind;
+    const char *name; /* of the tap device */
+    int fd;           /* the inherited descriptor */
+    bool host;        /* passt: the gateway is the host's loopback */
+    uint8_t mac[6];   /* all zero: none given */
+    uint16_t mtu;     /* 0: none given */
+    struct mayfly_rate rate;
+};
+
+#define CLI_FORWARDS_MAX  64
+#define CLI_ADDRESS_BYTES 46 /* an IPv6 address as text, and its end */
+
+/* One -p option: a port of the host that is a port of the guest. */
+struct cli_forward {
+    char address[CLI_ADDRESS_BYTES]; /* IPv4 or IPv6; empty: all */
+    uint16_t host;                   /* port */
+    uint16_t guest;                  /* port */
+    bool udp;                        /* not TCP */
+};
+
+/*
+ * Takes tap=NAME, user[,host] or fd=N, and then
+ * [,mac=MAC][,mtu=N][,pps=N][,bps=N] apart, cutting `text` at its commas.
+ * Returns CLI_OK, or CLI_FAILED after saying what is wrong.
+ */
+int cli_parse_net(char *text, struct cli_net *net);
+
+/* Reads [ADDR:]HOST:GUEST[/tcp|/udp]. Returns as cli_parse_net(). */
+int cli_parse_forward(const char *text, struct cli_forward *forward);
+
+/*
+ * Looks at all --net options together, when the last one is parsed: port
+ * forwards want one `user`, which is added to the `*count` of `nets` (room for
+ * MAYFLY_NETS_MAX) if there is no --net at all. Returns as cli_parse_net().
+ */
+int cli_settle_nets(struct cli_net *nets, unsigned *count,
+                    unsigned forward_count);
+
+/*
+ * Opens what is behind a network device; `user` starts passt, with the
+ * forwards. Returns CLI_OK and fills `*opened`, or CLI_FAILED after saying why
+ * not. What is opened ends with this process, passt included.
+ */
+int cli_open_net(const struct cli_net *net, const struct cli_forward *forwards,
+                 unsigned forward_count, struct mayfly_net *opened);
+
+/*
+ * Starts passt for the VM whose MAC address is in `net` and stores our end of
+ * its socket in `*fd`. Returns CLI_OK once it forwards, or CLI_FAILED after
+ * saying why it does not.
+ */
+int cli_start_passt(const struct cli_net *net,
+                    const struct cli_forward *forwards, unsigned forward_count,
+                    int *fd);
 
 /* What a run is reported on. */
 struct cli_run {

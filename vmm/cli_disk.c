@@ -11,31 +11,41 @@
 
 #define SECTOR_BYTES 512
 
+static int take_word(const char *word, struct cli_disk *disk)
+{
+    int status = cli_parse_rate("--disk", "iops", word, &disk->rate);
+
+    if (status != CLI_OTHER)
+        return status;
+    if (strcmp(word, "ro") == 0) {
+        disk->read_only = true;
+    } else if (strcmp(word, "direct") == 0) {
+        disk->direct = true;
+    } else if (strncmp(word, "id=", 3) == 0) {
+        disk->id = word + 3;
+        if (!*disk->id || strlen(disk->id) > MAYFLY_DISK_ID_BYTES)
+            return cli_misuse("run", "--disk takes id= of 1 to %d bytes",
+                              MAYFLY_DISK_ID_BYTES);
+    } else {
+        return cli_misuse("run",
+                          "--disk takes FILE[,ro][,id=NAME][,direct]"
+                          "[,iops=N][,bps=N], not '%s'",
+                          word);
+    }
+    return CLI_OK;
+}
+
 int cli_parse_disk(char *text, struct cli_disk *disk)
 {
     char *rest = text, *word = strsep(&rest, ",");
+    int status = CLI_OK;
 
     *disk = (struct cli_disk){.path = word};
     if (!*word)
         return cli_misuse("run", "--disk needs a file");
-    while ((word = strsep(&rest, ",")) != NULL) {
-        if (strcmp(word, "ro") == 0) {
-            disk->read_only = true;
-        } else if (strcmp(word, "direct") == 0) {
-            disk->direct = true;
-        } else if (strncmp(word, "id=", 3) == 0) {
-            disk->id = word + 3;
-            if (!*disk->id || strlen(disk->id) > MAYFLY_DISK_ID_BYTES)
-                return cli_misuse("run", "--disk takes id= of 1 to %d bytes",
-                                  MAYFLY_DISK_ID_BYTES);
-        } else {
-            return cli_misuse("run",
-                              "--disk takes FILE[,ro][,id=NAME][,direct], "
-                              "not '%s'",
-                              word);
-        }
-    }
-    return CLI_OK;
+    while (!status && (word = strsep(&rest, ",")) != NULL)
+        status = take_word(word, disk);
+    return status;
 }
 
 /* Returns what makes the file unfit, or NULL. */
@@ -92,6 +102,7 @@ int cli_open_disk(const struct cli_disk *disk, struct mayfly_disk *opened)
         .fd = fd,
         .read_only = disk->read_only,
         .id = disk->id,
+        .rate = disk->rate,
     };
     return CLI_OK;
 }

@@ -87,6 +87,70 @@ static void put_disks(FILE *to, const struct mayfly_stats *stats)
     fprintf(to, "%s],\n", stats->disk_count ? "\n  " : "");
 }
 
+/* Likewise, in the order of --net. */
+static void put_nets(FILE *to, const struct mayfly_stats *stats)
+{
+    fprintf(to, "  \"nets\": [");
+    for (unsigned i = 0; i < stats->net_count; i++) {
+        const struct mayfly_net_stats *net = &stats->nets[i];
+
+        fprintf(to,
+                "%s\n    {\"rx_frames\": %llu, \"rx_bytes\": %llu, "
+                "\"rx_dropped\": %llu, \"tx_frames\": %llu, "
+                "\"tx_bytes\": %llu, \"tx_dropped\": %llu}",
+                i ? "," : "", (unsigned long long)net->rx_frames,
+                (unsigned long long)net->rx_bytes,
+                (unsigned long long)net->rx_dropped,
+                (unsigned long long)net->tx_frames,
+                (unsigned long long)net->tx_bytes,
+                (unsigned long long)net->tx_dropped);
+    }
+    fprintf(to, "%s],\n", stats->net_count ? "\n  " : "");
+}
+
+/* Requests that the guest did not have to kick for. */
+static uint64_t kicks_suppressed(const struct mayfly_device_stats *device)
+{
+    return device->requests > device->kicks ? device->requests - device->kicks
+                                            : 0;
+}
+
+/* Notifications that needed no upcall: the guest waited, looked, or had one. */
+static uint64_t upcalls_suppressed(const struct mayfly_stats *stats)
+{
+    uint64_t notifications = 0;
+
+    for (unsigned i = 0; i < stats->device_count; i++)
+        notifications += stats->devices[i].notifications;
+    return notifications > stats->injections ? notifications - stats->injections
+                                             : 0;
+}
+
+/* One object a device, in the order of the guest's table. */
+static void put_devices(FILE *to, const struct mayfly_stats *stats)
+{
+    fprintf(to, "  \"devices\": [");
+    for (unsigned i = 0; i < stats->device_count; i++) {
+        const struct mayfly_device_stats *device = &stats->devices[i];
+
+        fprintf(to, "%s\n    {\"name\": ", i ? "," : "");
+        put_json_string(to, device->name);
+        fprintf(to,
+                ", \"requests\": %llu, \"kicks\": %llu, "
+                "\"kicks_suppressed\": %llu, \"batches\": %llu, "
+                "\"batch_max\": %llu, \"notifications\": %llu, "
+                "\"suppressed\": %llu}",
+                (unsigned long long)device->requests,
+                (unsigned long long)device->kicks,
+                (unsigned long long)kicks_suppressed(device),
+                (unsigned long long)device->batches,
+                (unsigned long long)device->batch_max,
+                (unsigned long long)device->notifications,
+                (unsigned long long)device->suppressed);
+    }
+    fprintf(to, "%s],\n", stats->device_count ? "\n  " : "");
+}
+
 void report_stats(FILE *to, const struct cli_run *run)
 {
     const struct mayfly_stats *stats = &run->stats;
@@ -98,20 +162,31 @@ void report_stats(FILE *to, const struct cli_run *run)
             end_name(run->result.end), run->status);
     put_count(to, "exits", stats->exits);
     put_count(to, "exits_hypercall", stats->exits_hypercall);
+    put_count(to, "exits_registers", stats->exits_registers);
     put_count(to, "exits_interrupt", stats->exits_interrupt);
     put_count(to, "hypercall_exit", stats->hypercall_exit);
     put_count(to, "hypercall_wait", stats->hypercall_wait);
     put_count(to, "hypercall_kick", stats->hypercall_kick);
     put_count(to, "hypercall_crash", stats->hypercall_crash);
     put_count(to, "injections", stats->injections);
+    put_count(to, "upcalls_suppressed", upcalls_suppressed(stats));
+    put_count(to, "upcall_signals", stats->upcall_signals);
     put_count(to, "monitor_calls", stats->monitor_calls);
     put_count(to, "mem_bytes", stats->mem_bytes);
     put_count(to, "mem_touched_bytes", stats->mem_touched_bytes);
+    put_count(to, "returned_bytes", stats->returned_bytes);
     put_count(to, "peak_rss_bytes", (uint64_t)run->peak_rss_kib << 10);
     put_count(to, "output_bytes", stats->output_bytes);
     put_count(to, "output_writes", stats->output_writes);
     put_count(to, "input_bytes", stats->input_bytes);
     put_disks(to, stats);
+    put_nets(to, stats);
+    put_devices(to, stats);
+    put_count(to, "io_thread", stats->io_thread);
+    put_count(to, "io_rounds", stats->io_rounds);
+    put_count(to, "io_sleeps", stats->io_sleeps);
+    put_count(to, "io_parks", stats->io_parks);
+    put_count(to, "io_poll_ns", stats->io_poll_ns);
 
     fprintf(to, "  \"stages_ns\": {");
     const char *comma = "";

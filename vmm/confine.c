@@ -82,17 +82,17 @@ static int apply_landlock(void)
 
 #include "seccomp_filter.h"
 
-/* Allows what this VM needs: moving a disk's data only if it has one. */
+/* Allows what this VM needs: more only if it has more than consoles. */
 static int apply_seccomp(const struct mayfly *vm)
 {
     struct sock_fprog program = {
-        .len = ARRAY_SIZE(filter_without_disks),
-        .filter = filter_without_disks,
+        .len = ARRAY_SIZE(filter_for_consoles),
+        .filter = filter_for_consoles,
     };
 
-    if (vm->options.disk_count > 0) {
-        program.len = ARRAY_SIZE(filter_with_disks);
-        program.filter = filter_with_disks;
+    if (vm->native.set.count > VM_CONSOLES) {
+        program.len = ARRAY_SIZE(filter_for_devices);
+        program.filter = filter_for_devices;
     }
     return (int)os_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
@@ -137,8 +137,8 @@ static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
     result = drop_capabilities();
     if (result)
         return error_system(error, result, "cannot drop capabilities");
-    /* As many descriptors as poll is asked about. */
-    result = set_limit(RLIMIT_NOFILE, vm->native.set.count);
+    /* As many descriptors as poll is asked about: a file each, and a bell. */
+    result = set_limit(RLIMIT_NOFILE, vm->native.set.count + vm->has_io);
     if (!result)
         result = set_limit(RLIMIT_CORE, 0);
     if (result)

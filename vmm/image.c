@@ -239,7 +239,9 @@ static int use_header(struct image *image, int fd, const Elf64_Phdr *ph,
 {
     switch (ph->p_type) {
     case PT_LOAD:
-        return add_segment(image, ph, error);
+        return ph->p_flags & IMAGE_SEGMENT_FOREIGN
+                   ? 0
+                   : add_segment(image, ph, error);
     case PT_NOTE:
         return *has_note ? 0 : scan_notes(image, fd, ph, has_note, error);
     case PT_INTERP:

@@ -18,6 +18,13 @@
 #define IMAGE_SEGMENTS_MAX 16
 
 /*
+ * A bit of p_flags, of those that ELF leaves to operating systems: the segment
+ * is for other machines (guest_rt/pvh.h). It is not loaded, and nothing else
+ * that its header says is looked at.
+ */
+#define IMAGE_SEGMENT_FOREIGN 0x00100000u
+
+/*
  * The start of the file is read in one go: headers, note and perhaps a first
  * segment are in it. No more than this, because each page of our own stack
  * costs a page fault.

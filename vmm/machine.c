@@ -21,12 +21,21 @@
 /* Ranges that are mapped beside the image's segments: see map_memory. */
 #define FIXED_RANGES 4
 
+/* Registers lie in a GiB without RAM: a page directory and a table more. */
+#define REGISTER_TABLES 2
+
+_Static_assert(MF_REGISTERS / LARGE_PAGE_BYTES ==
+                   (MF_REGISTERS + MF_DEVICES_MAX * MF_REGISTERS_BYTES - 1) /
+                       LARGE_PAGE_BYTES,
+               "one table");
+
 static uint64_t spare_tables_bytes(const struct image *image,
-                                   uint64_t mem_bytes)
+                                   uint64_t mem_bytes, unsigned register_blocks)
 {
-    uint64_t bytes =
-        PAGE_BYTES *
-        paging_tables_max(FIXED_RANGES + image->segment_count, mem_bytes);
+    unsigned tables =
+        paging_tables_max(FIXED_RANGES + image->segment_count, mem_bytes) +
+        (register_blocks ? REGISTER_TABLES : 0);
+    uint64_t bytes = PAGE_BYTES * tables;
     uint64_t low = MF_BOOT_PAGE - TABLES_LOW;
 
     return bytes > low ? bytes - low : 0;
@@ -54,20 +63,22 @@ static uint64_t fixed_bytes(const struct image *image)
     return image->end + GUARD_BYTES + FREE_BYTES_MIN;
 }
 
-uint64_t machine_mem_bytes_min(const struct image *image)
+uint64_t machine_mem_bytes_min(const struct image *image,
+                               unsigned register_blocks)
 {
     uint64_t bytes = fixed_bytes(image) + stack_bytes_min(image);
-    uint64_t min = bytes + spare_tables_bytes(image, bytes);
+    uint64_t min = bytes + spare_tables_bytes(image, bytes, register_blocks);
 
     /* The tables may push it over the line where one more is needed. */
-    return bytes + spare_tables_bytes(image, min);
+    return bytes + spare_tables_bytes(image, min, register_blocks);
 }
 
 int machine_plan(struct machine *machine, const struct image *image,
-                 uint64_t mem_bytes, char *error)
+                 uint64_t mem_bytes, unsigned register_blocks, char *error)
 {
-    uint64_t min = machine_mem_bytes_min(image);
+    uint64_t min = machine_mem_bytes_min(image, register_blocks);
 
+    bug_on(register_blocks > MF_DEVICES_MAX);
     if (mem_bytes > MF_MEM_BYTES_MAX)
         return error_set(error, -EINVAL,
                          "%llu MiB of memory asked for, at most %llu possible",
@@ -79,9 +90,11 @@ int machine_plan(struct machine *machine, const struct image *image,
     machine->ram[0].bytes = min_u64(mem_bytes, MF_RAM_LOW_END);
     machine->ram[1].base = MF_RAM_HIGH_BASE;
     machine->ram[1].bytes = mem_bytes - machine->ram[0].bytes;
+    machine->register_blocks = register_blocks;
 
     machine->tables.base = image->end;
-    machine->tables.bytes = spare_tables_bytes(image, mem_bytes);
+    machine->tables.bytes =
+        spare_tables_bytes(image, mem_bytes, register_blocks);
     machine->stack.base =
         machine->tables.base + machine->tables.bytes + GUARD_BYTES;
     uint64_t taken = fixed_bytes(image) + machine->tables.bytes;
@@ -248,6 +261,11 @@ static int map_memory(struct machine *machine, const struct image *image,
     if (!error)
         error = paging_map(&paging, machine->ram[1].base,
                            machine->ram[1].base + machine->ram[1].bytes,
+                           PAGE_WRITE);
+    if (!error)
+        error = paging_map(&paging, MF_REGISTERS,
+                           MF_REGISTERS +
+                               machine->register_blocks * MF_REGISTERS_BYTES,
                            PAGE_WRITE);
     machine->page_root = paging.root;
     return error;

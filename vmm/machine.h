@@ -4,11 +4,12 @@
 #define VMM_MACHINE_H
 
 /*
- * machine_plan decides where everything lies for one image and one memory
- * size; machine_build writes it into guest memory: descriptor tables, page
- * tables, the boot page with everything but the devices (native.h adds those),
- * arguments and environment. What the vCPU has to be loaded with is in
- * struct machine afterwards. Knows no KVM.
+ * machine_plan decides where everything lies for one image, one memory size and
+ * a number of devices with registers (virtio-mmio); machine_build writes it
+ * into guest memory: descriptor tables, page tables, the boot page with
+ * everything but the devices (native.h adds those), arguments and environment.
+ * What the vCPU has to be loaded with is in struct machine afterwards. Knows no
+ * KVM.
  */
 
 #include <stdint.h>
@@ -25,26 +26,34 @@
 #define MACHINE_TSS     0x40
 
 struct machine {
-    uint64_t mem_bytes;      /* RAM, a multiple of a page */
-    struct mf_range ram[2];  /* below 3 GiB, and from 4 GiB on */
-    struct mf_range tables;  /* page tables that the low pool cannot hold */
-    struct mf_range stack;   /* a guard page lies below */
-    struct mf_range free[2]; /* the guest's own */
-    uint64_t page_root;      /* CR3 */
-    uint64_t gdt, idt, tss;  /* addresses ... */
+    uint64_t mem_bytes;       /* RAM, a multiple of a page */
+    struct mf_range ram[2];   /* below 3 GiB, and from 4 GiB on */
+    struct mf_range tables;   /* page tables that the low pool cannot hold */
+    struct mf_range stack;    /* a guard page lies below */
+    struct mf_range free[2];  /* the guest's own */
+    unsigned register_blocks; /* from MF_REGISTERS on, without memory */
+    uint64_t page_root;       /* CR3 */
+    uint64_t gdt, idt, tss;   /* addresses ... */
     uint32_t gdt_bytes, idt_bytes, tss_bytes; /* ... and lengths */
 };
 
-/* The least memory that the image runs in, in bytes. */
-uint64_t machine_mem_bytes_min(const struct image *image);
+/*
+ * The least memory that the image runs in, in bytes, with so many devices'
+ * registers.
+ */
+uint64_t machine_mem_bytes_min(const struct image *image,
+                               unsigned register_blocks);
 
 /*
- * Lays out a machine with `mem_bytes` of RAM, rounded up to pages. Returns 0,
- * or -ENOMEM if the image does not fit, -EINVAL if it is more than the ABI
- * allows.
+ * Lays out a machine with `mem_bytes` of RAM, rounded up to pages, and blocks
+ * of MF_REGISTERS_BYTES for the registers of `register_blocks` devices (at most
+ * MF_DEVICES_MAX; 0: none), which the guest can address and which trap. Returns
+ * 0, or -ENOMEM if the image does not fit, -EINVAL if it is more memory than
+ * the ABI allows.
  */
 MUST_CHECK int machine_plan(struct machine *machine, const struct image *image,
-                            uint64_t mem_bytes, char *error);
+                            uint64_t mem_bytes, unsigned register_blocks,
+                            char *error);
 
 /*
  * Narrows `mem`, all of the machine's RAM, to what the guest may name to a

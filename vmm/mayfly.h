@@ -94,6 +94,26 @@ struct mayfly_net {
     struct mayfly_rate rate;
 };
 
+/* Who serves disks and networks. */
+enum mayfly_io {
+    /*
+     * The thread that runs the VM, when the guest exits; and a thread of their
+     * own as soon as there is much to do, if the process has a processor for
+     * it.
+     */
+    MAYFLY_IO_AUTO,
+    MAYFLY_IO_INLINE, /* only the thread that runs the VM */
+    MAYFLY_IO_THREAD, /* a thread of their own from the first request on */
+};
+
+#define MAYFLY_POLL_NS 50000u
+
+/* How a guest's drivers find the devices. */
+enum mayfly_transport {
+    MAYFLY_TRANSPORT_NATIVE, /* ready when the guest starts, no exits */
+    MAYFLY_TRANSPORT_MMIO,   /* virtio-mmio: registers, each access an exit */
+};
+
 /* What a VM is made of. Start from MAYFLY_OPTIONS, then set what differs. */
 struct mayfly_options {
     uint64_t mem_bytes; /* RAM; 0: MAYFLY_MEM_DEFAULT or what the image needs */
@@ -107,14 +127,20 @@ struct mayfly_options {
     unsigned disk_count;             /* at most MAYFLY_DISKS_MAX */
     const struct mayfly_net *nets;   /* net_count of them */
     unsigned net_count;              /* at most MAYFLY_NETS_MAX */
+    bool entropy; /* a source of random bytes beside the boot page's seed */
+    bool balloon; /* memory that the guest frees goes back to the host */
+    enum mayfly_transport transport;
+    enum mayfly_io io;
+    uint64_t poll_ns; /* guest and I/O thread look for work at most so long
+                         before they sleep; 0: not at all */
 };
 
 #define MAYFLY_MEM_DEFAULT (16ull << 20)
 
 /* The defaults: this process's standard descriptors, and nothing else. */
-#define MAYFLY_OPTIONS               \
-    {                                \
-        .in = 0, .out = 1, .err = 2, \
+#define MAYFLY_OPTIONS                                          \
+    {                                                           \
+        .in = 0, .out = 1, .err = 2, .poll_ns = MAYFLY_POLL_NS, \
     }
 
 /*
@@ -204,6 +230,12 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
  */
 void mayfly_stop(struct mayfly *vm);
 
+/* Whether the guest's input or output is a terminal. After mayfly_load. */
+bool mayfly_has_terminal(const struct mayfly *vm);
+
+/* The terminal's size has changed: tells the guest. From where mayfly_stop. */
+void mayfly_resize(struct mayfly *vm);
+
 #define MAYFLY_FRAMES_MAX 64
 #define MAYFLY_NAME_BYTES 96
 
@@ -261,16 +293,41 @@ struct mayfly_disk_stats {
     uint64_t errors; /* requests that the guest was told have failed */
 };
 
+#define MAYFLY_DEVICES_MAX 16
+
+/* What a network device did. */
+struct mayfly_net_stats {
+    uint64_t rx_frames; /* given to the guest */
+    uint64_t rx_bytes;
+    uint64_t rx_dropped; /* from the host, and not given to it */
+    uint64_t tx_frames;  /* taken by the host */
+    uint64_t tx_bytes;
+    uint64_t tx_dropped; /* by the guest, and not taken */
+};
+
+/* What went between the guest and one device. */
+struct mayfly_device_stats {
+    const char *name;       /* "console", "disk", "network", ... */
+    uint64_t requests;      /* descriptor chains that the device returned */
+    uint64_t kicks;         /* the guest's notifications: an exit each */
+    uint64_t batches;       /* requests became visible in so many steps */
+    uint64_t batch_max;     /* requests in the largest one */
+    uint64_t notifications; /* the device's, in the event word */
+    uint64_t suppressed;    /* batches of which the guest wanted no word */
+};
+
 /* What a VM has cost so far. */
 struct mayfly_stats {
     uint64_t exits;           /* returns from KVM_RUN */
     uint64_t exits_hypercall; /* ... because of a hypercall */
+    uint64_t exits_registers; /* ... because of a device's register */
     uint64_t exits_interrupt; /* ... because of a signal: a tick or a stop */
     uint64_t hypercall_exit;  /* hypercalls, by kind */
     uint64_t hypercall_wait;
     uint64_t hypercall_kick;
     uint64_t hypercall_crash;
-    uint64_t injections;        /* interrupts injected into the guest */
+    uint64_t injections;        /* upcalls: interrupts of a computing guest */
+    uint64_t upcall_signals;    /* exits that devices caused for them */
     uint64_t monitor_calls;     /* system calls by this library */
     uint64_t mem_bytes;         /* the guest's RAM */
     uint64_t mem_touched_bytes; /* ... of which the host had to provide */
@@ -283,6 +340,16 @@ struct mayfly_stats {
     struct mayfly_missing missing[MAYFLY_MISSING_MAX];
     unsigned disk_count;
     struct mayfly_disk_stats disks[MAYFLY_DISKS_MAX];
+    unsigned net_count;
+    struct mayfly_net_stats nets[MAYFLY_NETS_MAX];
+    uint64_t returned_bytes; /* memory that the guest gave back */
+    unsigned device_count;
+    struct mayfly_device_stats devices[MAYFLY_DEVICES_MAX];
+    bool io_thread;      /* disks and networks had a thread of their own */
+    uint64_t io_rounds;  /* times it looked at them */
+    uint64_t io_sleeps;  /* times it slept */
+    uint64_t io_parks;   /* times it left them to the VM's thread */
+    uint64_t io_poll_ns; /* time it looked in vain */
 };
 
 /* Fills `*stats`. Not while mayfly_run runs on another thread. */

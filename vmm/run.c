@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The run loop: enter the guest, find out why it stopped, do it, go on. */
-#include "vmm/vm.h"
+#include "vmm/serve.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
-
-/*
- * How long output may lie in a ring while the guest computes. An idle guest
- * waits in the monitor instead, where nothing ticks.
- */
-#define TICK_NS 10000000ull
+#include "vmm/devices.h"
 
 /* How often the guest's clock is brought up to date while it computes. */
 #define CLOCK_UPDATE_NS 1000000000ull
@@ -36,12 +31,12 @@ static int install_kick(void)
     return os_sigaction(MAYFLY_KICK_SIGNAL, &action, NULL);
 }
 
-void mayfly_stop(struct mayfly *vm)
+/* Makes the VM's thread look at what was asked of it. Signal handlers, too. */
+static void call_thread(struct mayfly *vm)
 {
     int saved = errno;
     pid_t thread;
 
-    atomic_store(&vm->stop, true);
     if (running == &vm->vcpu)
         vcpu_interrupt(&vm->vcpu);
     else if ((thread = atomic_load(&vm->thread)) != 0)
@@ -49,32 +44,19 @@ void mayfly_stop(struct mayfly *vm)
     errno = saved;
 }
 
-/* ---- The tick ----------------------------------------------------------- */
-
-/* As the kernel has struct sigevent; libcs differ in naming the thread. */
-struct kernel_sigevent {
-    uint64_t value;
-    int32_t signal;
-    int32_t notify;
-    int32_t thread;
-    int32_t padding[11];
-};
-
-#define KERNEL_SIGEV_THREAD_ID 4
-
-static int make_tick(struct mayfly *vm, pid_t thread)
+void mayfly_stop(struct mayfly *vm)
 {
-    struct kernel_sigevent event = {
-        .signal = MAYFLY_KICK_SIGNAL,
-        .notify = KERNEL_SIGEV_THREAD_ID,
-        .thread = thread,
-    };
-    int result = (int)os_syscall(SYS_timer_create, CLOCK_MONOTONIC, &event,
-                                 &vm->tick.timer);
-
-    vm->tick.made = result == 0;
-    return result;
+    atomic_store(&vm->stop, true);
+    call_thread(vm);
 }
+
+void mayfly_resize(struct mayfly *vm)
+{
+    atomic_store(&vm->resized, true);
+    call_thread(vm);
+}
+
+/* ---- Before and after ---------------------------------------------------- */
 
 int vm_prepare_run(struct mayfly *vm, char *error)
 {
@@ -85,9 +67,12 @@ int vm_prepare_run(struct mayfly *vm, char *error)
     pid_t thread = (pid_t)os_syscall(SYS_gettid);
     int result = install_kick();
     if (!result)
-        result = make_tick(vm, thread);
+        result = tick_create(&vm->tick, thread, MAYFLY_KICK_SIGNAL);
     if (result)
         return error_system(error, result, "cannot make the tick's timer");
+    result = serve_prepare(vm);
+    if (result)
+        return error_system(error, result, "cannot prepare an I/O thread");
     running = &vm->vcpu;
     atomic_store(&vm->thread, thread);
     return 0;
@@ -95,169 +80,10 @@ int vm_prepare_run(struct mayfly *vm, char *error)
 
 void vm_unprepare_run(struct mayfly *vm)
 {
-    if (vm->tick.made)
-        os_syscall(SYS_timer_delete, vm->tick.timer);
-    vm->tick = (struct tick){0};
+    serve_end(vm);
+    tick_destroy(&vm->tick);
     if (running == &vm->vcpu)
         running = NULL;
-}
-
-static struct timespec timespec_from_ns(uint64_t ns)
-{
-    return (struct timespec){
-        .tv_sec = (time_t)(ns / 1000000000u),
-        .tv_nsec = (long)(ns % 1000000000u),
-    };
-}
-
-/* Makes the tick fire in `first_ns` and then regularly; 0 disarms it. */
-static int set_tick(struct mayfly *vm, uint64_t now, uint64_t first_ns)
-{
-    struct itimerspec every = {0};
-
-    if (first_ns) {
-        every.it_value = timespec_from_ns(first_ns);
-        every.it_interval = timespec_from_ns(TICK_NS);
-    }
-    int result =
-        (int)os_syscall(SYS_timer_settime, vm->tick.timer, 0, &every, NULL);
-    if (!result)
-        vm->tick.next_ns = first_ns ? now + first_ns : 0;
-    return result;
-}
-
-/*
- * Before the guest runs: the tick fires in time for its timer event, and every
- * TICK_NS anyway. Usually it is armed already and there is nothing to do.
- */
-static int arm_tick(struct mayfly *vm)
-{
-    uint64_t guest_ns = upcall_deadline(&vm->upcalls);
-    uint64_t due_ns =
-        guest_ns ? clock_host_from_guest(&vm->clock, guest_ns) : UINT64_MAX;
-
-    if (vm->tick.next_ns && due_ns >= vm->tick.next_ns)
-        return 0;
-    uint64_t now = os_now_ns();
-    uint64_t first_ns = due_ns > now ? min_u64(due_ns - now, TICK_NS) : 1;
-    return set_tick(vm, now, first_ns);
-}
-
-static int disarm_tick(struct mayfly *vm)
-{
-    return vm->tick.next_ns ? set_tick(vm, 0, 0) : 0;
-}
-
-/* ---- Limits and output -------------------------------------------------- */
-
-/* Ends the run if somebody asked for it or time is up. */
-static bool must_end(struct mayfly *vm, struct mayfly_result *result)
-{
-    if (atomic_load(&vm->stop))
-        result->end = MAYFLY_STOPPED;
-    else if (os_now_ns() >= vm->deadline_ns)
-        result->end = MAYFLY_TIMED_OUT;
-    else
-        return false;
-    return true;
-}
-
-/* Ends the run if the host took no more output. */
-static bool output_failed(const struct mayfly *vm, struct mayfly_result *result)
-{
-    int failure = console_error(&vm->console);
-
-    if (!failure)
-        failure = console_error(&vm->errors);
-    if (!failure)
-        return false;
-    result->end =
-        failure == -EPIPE ? MAYFLY_OUTPUT_CLOSED : MAYFLY_OUTPUT_FAILED;
-    result->status = -failure;
-    return true;
-}
-
-/*
- * Serves all rings until there is nothing left to do. Returns whether the run
- * ends because of it.
- */
-static bool serve(struct mayfly *vm, struct mayfly_result *result)
-{
-    bool ended = false;
-
-    while (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR && !ended)
-        ended = must_end(vm, result);
-    if (vm->console.output_bytes || vm->errors.output_bytes)
-        vm_note_stage(vm, MAYFLY_STAGE_FIRST_OUTPUT);
-    return ended || output_failed(vm, result);
-}
-
-/* ---- Waiting ------------------------------------------------------------ */
-
-/*
- * Sleeps until a device's file is ready or it wants to be served, a signal, or
- * `until_ns` (host monotonic). Signals are
- * let in only while asleep, so that a stop cannot slip in between the look at
- * the flag and the sleep.
- */
-static int sleep_until(struct mayfly *vm, uint64_t until_ns)
-{
-    struct vdev_set *set = &vm->native.set;
-    struct pollfd files[MF_DEVICES_MAX];
-    sigset_t all, before;
-    int result = 0;
-
-    until_ns = min_u64(until_ns, vdev_set_want(set, VDEV_SET_ALL, files));
-    sigfillset(&all);
-    os_sigmask(SIG_BLOCK, &all, &before);
-    uint64_t now = os_now_ns();
-    if (!atomic_load(&vm->stop) && now < until_ns) {
-        struct timespec timeout = timespec_from_ns(until_ns - now);
-
-        result = os_ppoll(files, set->count,
-                          until_ns == UINT64_MAX ? NULL : &timeout, &before);
-    }
-    os_sigmask(SIG_SETMASK, &before, NULL);
-    if (result == -EINTR)
-        return disarm_tick(vm);
-    if (result < 0)
-        return result;
-    if (result > 0 && vdev_set_ready(set, files) == -EINTR)
-        return 0; /* asked again before the next sleep */
-    return 0;
-}
-
-/*
- * MF_HC_WAIT: the guest has nothing to do before an event or a deadline.
- * Returns 0 or a negative errno; `*ended` tells that the run is over.
- */
-static int wait_for_event(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
-                          struct mayfly_result *result, bool *ended)
-{
-    uint64_t until_ns = clock_host_from_guest(&vm->clock, guest_ns);
-    uint64_t timer_ns = upcall_deadline(&vm->upcalls);
-    uint64_t events;
-
-    if (timer_ns)
-        until_ns =
-            min_u64(until_ns, clock_host_from_guest(&vm->clock, timer_ns));
-    for (;;) {
-        upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
-        *ended = serve(vm, result) || must_end(vm, result);
-        if (*ended)
-            return 0;
-        events = event_read(&vm->native.events);
-        if (events != seen || os_now_ns() >= until_ns)
-            break;
-        vm_note_stage(vm, MAYFLY_STAGE_READY);
-        int failure = sleep_until(vm, min_u64(until_ns, vm->deadline_ns));
-        if (failure)
-            return failure;
-    }
-    /* The guest must see that its deadline has passed. */
-    clock_update(&vm->clock);
-    vcpu_set_result(&vm->vcpu, events);
-    return clock_publish(&vm->clock, &vm->mem);
 }
 
 /* ---- Ends --------------------------------------------------------------- */
@@ -325,14 +151,10 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
         return 0;
     case MF_HC_WAIT:
         vm->stats.hypercall_wait++;
-        return wait_for_event(vm, stop->args[0], stop->args[1], result, ended);
+        return serve_wait(vm, stop->args[0], stop->args[1], result, ended);
     case MF_HC_KICK:
         vm->stats.hypercall_kick++;
-        *ended = false;
-        while (vdev_set_serve(&vm->native.set, stop->args[0]) == -EINTR &&
-               !*ended)
-            *ended = must_end(vm, result);
-        *ended = *ended || output_failed(vm, result);
+        *ended = serve_kick(vm, stop->args[0], result);
         vcpu_set_result(&vm->vcpu, 0);
         upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
         /* The `out` has to be completed before the guest is interrupted. */
@@ -347,18 +169,6 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
         crash_here(vm, MAYFLY_CRASH_HYPERCALL, stop->number, result);
         return 0;
     }
-}
-
-/* Input for buffers that a computing guest has posted. */
-static void look_for_input(struct mayfly *vm)
-{
-    struct vdev_set *set = &vm->native.set;
-    struct pollfd files[MF_DEVICES_MAX];
-
-    vdev_set_want(set, VDEV_SET_ALL, files);
-    if (os_poll(files, set->count, 0) > 0 &&
-        vdev_set_ready(set, files) == -EINTR)
-        return; /* the next tick looks again */
 }
 
 /* Interrupts the guest if it wants to be; it has just been stopped by a signal,
@@ -376,22 +186,39 @@ static int deliver_upcall(struct mayfly *vm)
     return 0;
 }
 
+/*
+ * The guest touched memory that is not there. Returns whether that was a
+ * device's register, and has been seen to.
+ */
+static bool do_access(struct mayfly *vm, const struct vcpu_access *access,
+                      struct mayfly_result *result, bool *ended)
+{
+    uint64_t kicked;
+
+    if (!devices_access(vm, access, &kicked))
+        return false;
+    vm->stats.exits_registers++;
+    *ended = kicked && serve_kick(vm, kicked, result);
+    return true;
+}
+
 /* A signal came: the tick, a stop, or one that is none of our business. */
 static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
 {
     uint64_t now = os_now_ns();
 
-    *ended = must_end(vm, result) || serve(vm, result);
+    atomic_store(&vm->signalled, false);
+    *ended = serve_must_end(vm, result) || serve_all(vm, result);
     if (*ended)
         return 0;
-    vm->tick.next_ns = now + TICK_NS;
+    tick_came(&vm->tick, now);
     if (now - vm->clock.updated_ns >= CLOCK_UPDATE_NS) {
         clock_update(&vm->clock);
         int failure = clock_publish(&vm->clock, &vm->mem);
         if (failure)
             return failure;
     }
-    look_for_input(vm);
+    serve_tick(vm);
     upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
     return deliver_upcall(vm);
 }
@@ -415,6 +242,8 @@ static int handle(struct mayfly *vm, const struct vcpu_stop *stop,
         crash_here(vm, MAYFLY_CRASH_HYPERCALL, stop->detail, result);
         return 0;
     case VCPU_EXIT_MEMORY:
+        if (do_access(vm, &stop->access, result, ended))
+            return 0;
         crash_here(vm, MAYFLY_CRASH_MEMORY, stop->detail, result);
         return 0;
     case VCPU_EXIT_KVM:
@@ -424,15 +253,23 @@ static int handle(struct mayfly *vm, const struct vcpu_stop *stop,
     return -EINVAL;
 }
 
+/* Host time at which the guest wants its timer event; UINT64_MAX: never. */
+static uint64_t timer_due(const struct mayfly *vm)
+{
+    uint64_t guest_ns = upcall_deadline(&vm->upcalls);
+
+    return guest_ns ? clock_host_from_guest(&vm->clock, guest_ns) : UINT64_MAX;
+}
+
 static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
                          char *error)
 {
-    bool ended = must_end(vm, result);
+    bool ended = serve_must_end(vm, result);
 
     vm_note_stage(vm, MAYFLY_STAGE_ENTRY);
     while (!ended) {
         struct vcpu_stop stop;
-        int failure = arm_tick(vm);
+        int failure = tick_arm(&vm->tick, timer_due(vm));
 
         if (!failure)
             failure = vcpu_run(&vm->vcpu, &stop);
@@ -444,21 +281,6 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
             return error_system(error, failure, "cannot serve the guest");
     }
     return 0;
-}
-
-/* What the guest has written before it ended is still to be delivered. */
-static void finish_output(struct mayfly *vm, struct mayfly_result *result)
-{
-    struct mayfly_result late = *result;
-
-    if (result->end == MAYFLY_EXITED || result->end == MAYFLY_CRASHED) {
-        if (serve(vm, &late))
-            *result = late;
-    } else {
-        /* Somebody wants it to end now: one attempt. */
-        if (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR)
-            return;
-    }
 }
 
 /* Host monotonic time in `timeout_ns`; UINT64_MAX for never. */
@@ -482,7 +304,7 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
     vm->deadline_ns = deadline(vm->options.timeout_ns);
     failure = run_until_end(vm, result, error);
     if (!failure)
-        finish_output(vm, result);
+        serve_finish(vm, result);
     vm_note_stage(vm, MAYFLY_STAGE_END);
     atomic_store(&vm->thread, 0);
     running = NULL;

@@ -3,20 +3,23 @@
 
 /*
  * libseccomp compiles the allow-list below; the monitor embeds the result and
- * needs no library at run time. There is one filter for VMs without disks and
- * one for VMs with them. The kernel walks a filter once per system-call number
- * when it is installed, so the price of installing it is the length of those
- * paths: a binary search keeps them short.
+ * needs no library at run time. There is one filter for VMs with
+ * nothing but consoles and one for VMs with other devices. The kernel walks a
+ * filter once per system-call number when it is installed, so the price of
+ * installing it is the length of those paths: a binary search keeps them short.
  */
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* What running, reporting and ending a VM takes, once it is built. */
@@ -45,15 +48,39 @@ static const int always[] = {
     SCMP_SYS(exit_group),
 };
 
-/* What disks take beside that. */
-static const int for_disks[] = {
-    SCMP_SYS(preadv),    /* read */
-    SCMP_SYS(pwritev),   /* write */
-    SCMP_SYS(fdatasync), /* flush */
-    SCMP_SYS(fallocate), /* discard, write zeroes */
+/* What other devices take beside that. */
+static const int for_devices[] = {
+    /* disks: read, write, flush, discard and write zeroes */
+    SCMP_SYS(preadv),
+    SCMP_SYS(pwritev),
+    SCMP_SYS(fdatasync),
+    SCMP_SYS(fallocate),
+    /* entropy */
+    SCMP_SYS(getrandom),
+    /* the I/O thread: its start and end, its lock, what it costs others */
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(futex),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(getrusage),
 };
 
-static const unsigned long allowed_ioctls[] = {KVM_RUN, KVM_GET_SREGS};
+static const unsigned long ioctls_always[] = {
+    KVM_RUN, KVM_GET_SREGS, TIOCGWINSZ, /* a terminal has changed its size */
+};
+
+static const unsigned long ioctls_for_devices[] = {
+    TUNSETOFFLOAD, /* tap: what the guest takes */
+};
+
+/* One more thread of this process, and nothing else that clone() can do. */
+#define THREAD (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+#define THREAD_DETAILS                                       \
+    (CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | \
+     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | CLONE_DETACHED)
+
+/* MAYFLY_KICK_SIGNAL, which C libraries number differently. */
+static const int kick_signals[] = {34, 35};
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -87,7 +114,34 @@ static void allow(scmp_filter_ctx filter, const int *calls, size_t count)
               "allow a call");
 }
 
-static void print_filter(const char *name, bool disks)
+static void allow_ioctls(scmp_filter_ctx filter, const unsigned long *requests,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        check(seccomp_rule_add(
+                  filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                  SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_MASK, requests[i])),
+              "allow an ioctl");
+}
+
+static void allow_devices(scmp_filter_ctx filter)
+{
+    allow(filter, for_devices, COUNT(for_devices));
+    allow_ioctls(filter, ioctls_for_devices, COUNT(ioctls_for_devices));
+    check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                           SCMP_A0(SCMP_CMP_MASKED_EQ,
+                                   (scmp_datum_t) ~(THREAD_DETAILS), THREAD)),
+          "allow a thread");
+    /* Its arguments are in memory; libcs fall back to clone. */
+    check(seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0),
+          "refuse clone3");
+    for (size_t i = 0; i < COUNT(kick_signals); i++)
+        check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                               SCMP_A2_32(SCMP_CMP_EQ, kick_signals[i])),
+              "allow a signal");
+}
+
+static void print_filter(const char *name, bool devices)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     FILE *file = tmpfile();
@@ -97,13 +151,9 @@ static void print_filter(const char *name, bool disks)
     check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2),
           "binary search");
     allow(filter, always, COUNT(always));
-    if (disks)
-        allow(filter, for_disks, COUNT(for_disks));
-    for (size_t i = 0; i < COUNT(allowed_ioctls); i++)
-        check(seccomp_rule_add(
-                  filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                  SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_MASK, allowed_ioctls[i])),
-              "allow an ioctl");
+    allow_ioctls(filter, ioctls_always, COUNT(ioctls_always));
+    if (devices)
+        allow_devices(filter);
     check(seccomp_export_bpf(filter, fileno(file)), "export");
     print_program(file, name);
     seccomp_release(filter);
@@ -113,7 +163,7 @@ static void print_filter(const char *name, bool disks)
 int main(void)
 {
     printf("/* Generated by vmm/seccomp_gen.c. */\n");
-    print_filter("filter_without_disks", false);
-    print_filter("filter_with_disks", true);
+    print_filter("filter_for_consoles", false);
+    print_filter("filter_for_devices", true);
     return fflush(stdout) || ferror(stdout);
 }

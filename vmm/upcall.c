@@ -31,6 +31,13 @@ void upcall_check_timer(struct upcall_line *line, uint64_t now_ns)
     event_raise(line->events, MF_EVENT_TIMER);
 }
 
+uint64_t upcall_armed(const struct upcall_line *line)
+{
+    if (!line->entry)
+        return 0;
+    return __atomic_load_n(&line->boot->upcall_events, __ATOMIC_RELAXED);
+}
+
 bool upcall_is_due(const struct upcall_line *line)
 {
     if (!line->entry)
@@ -38,8 +45,7 @@ bool upcall_is_due(const struct upcall_line *line)
     /* Partner: the guest's store of 0, after which it looks at the events. */
     if (__atomic_load_n(&line->boot->upcall_masked, __ATOMIC_ACQUIRE))
         return false;
-    return event_read(line->events) &
-           __atomic_load_n(&line->boot->upcall_events, __ATOMIC_RELAXED);
+    return event_read(line->events) & upcall_armed(line);
 }
 
 void upcall_begin(struct upcall_line *line)

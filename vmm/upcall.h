@@ -10,7 +10,7 @@
  * vCPU's business. What the guest writes can cost it its own upcalls, or one
  * at each stop of its vCPU, and nothing else.
  *
- * Belongs to the thread that runs the VM.
+ * Belongs to the thread that runs the VM, but for upcall_is_due(): any thread.
  */
 
 #include <stdbool.h>
@@ -47,6 +47,9 @@ void upcall_check_timer(struct upcall_line *line, uint64_t now_ns);
 /* Whether an armed event is raised, upcalls are not masked, and there is a
  * handler. */
 bool upcall_is_due(const struct upcall_line *line);
+
+/* The events that shall cause an upcall, masked or not; 0 without a handler. */
+uint64_t upcall_armed(const struct upcall_line *line);
 
 /* Masks upcalls: one is being delivered. */
 void upcall_begin(struct upcall_line *line);

@@ -264,6 +264,22 @@ static void read_port_exit(const struct kvm_run *run, struct vcpu_stop *stop)
     stop->args[1] = regs->rsi;
 }
 
+/* Copies what KVM says about an access to memory that is not there. */
+static void read_memory_exit(const struct kvm_run *run, struct vcpu_stop *stop)
+{
+    struct vcpu_access *access = &stop->access;
+
+    stop->exit = VCPU_EXIT_MEMORY;
+    stop->detail = run->mmio.phys_addr;
+    *access = (struct vcpu_access){
+        .address = run->mmio.phys_addr,
+        .bytes = (unsigned)min_u64(run->mmio.len, sizeof(access->data)),
+        .is_write = run->mmio.is_write,
+    };
+    if (access->is_write)
+        memcpy(access->data, run->mmio.data, access->bytes);
+}
+
 int vcpu_run(struct vcpu *vcpu, struct vcpu_stop *stop)
 {
     struct kvm_run *run = vcpu->run;
@@ -284,8 +300,7 @@ int vcpu_run(struct vcpu *vcpu, struct vcpu_stop *stop)
         stop->exit = VCPU_EXIT_TRIPLE;
         break;
     case KVM_EXIT_MMIO:
-        stop->exit = VCPU_EXIT_MEMORY;
-        stop->detail = run->mmio.phys_addr;
+        read_memory_exit(run, stop);
         break;
     default:
         stop->exit = VCPU_EXIT_KVM;
@@ -300,6 +315,12 @@ void vcpu_set_result(struct vcpu *vcpu, uint64_t result)
     /* rip stays: KVM completes the `out` when the guest runs on. */
     vcpu->run->s.regs.regs.rax = result;
     vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+}
+
+void vcpu_set_mmio_data(struct vcpu *vcpu, const void *data, unsigned bytes)
+{
+    bug_on(bytes > sizeof(vcpu->run->mmio.data));
+    memcpy(vcpu->run->mmio.data, data, bytes);
 }
 
 void vcpu_interrupt(struct vcpu *vcpu)

@@ -43,8 +43,16 @@ enum vcpu_exit {
     VCPU_EXIT_SIGNAL,    /* a signal came, or vcpu_interrupt was called */
     VCPU_EXIT_TRIPLE,    /* an exception without a handler */
     VCPU_EXIT_PORT,      /* I/O that is no hypercall; detail: the port */
-    VCPU_EXIT_MEMORY,    /* unbacked guest-physical memory; detail: address */
+    VCPU_EXIT_MEMORY,    /* an access to unbacked memory; detail: address */
     VCPU_EXIT_KVM,       /* KVM cannot go on; detail: its reason */
+};
+
+/* An access to guest-physical memory that is not there. */
+struct vcpu_access {
+    uint64_t address;
+    unsigned bytes; /* 1 to 8 */
+    bool is_write;
+    uint8_t data[8]; /* what a write wants to write */
 };
 
 struct vcpu_stop {
@@ -52,6 +60,7 @@ struct vcpu_stop {
     unsigned number; /* of the hypercall */
     uint64_t args[2];
     uint64_t detail;
+    struct vcpu_access access; /* VCPU_EXIT_MEMORY only */
 };
 
 /*
@@ -62,6 +71,13 @@ MUST_CHECK int vcpu_run(struct vcpu *vcpu, struct vcpu_stop *stop);
 
 /* Sets what the hypercall that stopped the vCPU returns. */
 void vcpu_set_result(struct vcpu *vcpu, uint64_t result);
+
+/*
+ * Answers the read that stopped the vCPU with VCPU_EXIT_MEMORY: `bytes` bytes,
+ * as many as it asked for. The guest gets them, and its instruction is over,
+ * with the next vcpu_run. A longer access comes in several such stops.
+ */
+void vcpu_set_mmio_data(struct vcpu *vcpu, const void *data, unsigned bytes);
 
 /* Makes the current or the next vcpu_run return at once. Signal handlers. */
 void vcpu_interrupt(struct vcpu *vcpu);

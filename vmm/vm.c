@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Making a VM out of its parts, in the order in which a machine comes up. */
-#include "vmm/vm.h"
+#include "vmm/devices.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,42 +42,6 @@ static void free_ram(struct mayfly *vm)
     for (unsigned i = 0; i < vm->ram.count; i++)
         os_munmap(vm->ram.regions[i].host, vm->ram.regions[i].bytes);
     vm->ram.count = 0;
-}
-
-static int add_consoles(struct mayfly *vm)
-{
-    const struct mayfly_options *options = &vm->options;
-    int result = native_init(&vm->native, &vm->mem);
-
-    if (result)
-        return result;
-    console_init(&vm->console, options->in, options->out, CONSOLE_OUT_CHAINS);
-    result = native_add(&vm->native, &vm->console.dev, vm->console.flags);
-    if (result)
-        return result;
-    console_init(&vm->errors, -1, options->err, CONSOLE_ERR_CHAINS);
-    return native_add(&vm->native, &vm->errors.dev, vm->errors.flags);
-}
-
-/* Their numbers are their places in the options. */
-static int add_disks(struct mayfly *vm, char *error)
-{
-    const struct mayfly_options *options = &vm->options;
-
-    for (unsigned i = 0; i < options->disk_count; i++) {
-        struct blk_options disk = {
-            .fd = options->disks[i].fd,
-            .read_only = options->disks[i].read_only,
-            .id = options->disks[i].id,
-        };
-        int result = blk_init(&vm->disks[i], &disk);
-
-        if (!result)
-            result = native_add(&vm->native, &vm->disks[i].dev, 0);
-        if (result)
-            return error_system(error, result, "cannot add disk %u", i);
-    }
-    return 0;
 }
 
 static int start_clock(struct mayfly *vm, char *error)
@@ -124,6 +88,9 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
     if (options->disk_count > MAYFLY_DISKS_MAX)
         return error_set(error, -EINVAL, "%u disks asked for, at most %d",
                          options->disk_count, MAYFLY_DISKS_MAX);
+    if (options->net_count > MAYFLY_NETS_MAX)
+        return error_set(error, -EINVAL, "%u networks asked for, at most %d",
+                         options->net_count, MAYFLY_NETS_MAX);
     /* Not from malloc(): its own start-up would cost four calls. */
     int result = os_mmap(sizeof(struct mayfly), PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS, -1, &fresh);
@@ -166,6 +133,9 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
 {
     unsigned long calls = os_calls;
     uint64_t mem_bytes = vm->options.mem_bytes;
+    unsigned registers = vm->options.transport == MAYFLY_TRANSPORT_MMIO
+                             ? devices_count(&vm->options)
+                             : 0;
 
     if (vm->loaded || vm->ram.count)
         return error_set(error, -EBUSY, "this VM has an image already");
@@ -173,9 +143,10 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
     if (result)
         return result;
     if (!mem_bytes)
-        mem_bytes =
-            max_u64(MAYFLY_MEM_DEFAULT, machine_mem_bytes_min(&vm->image));
-    result = machine_plan(&vm->machine, &vm->image, mem_bytes, error);
+        mem_bytes = max_u64(MAYFLY_MEM_DEFAULT,
+                            machine_mem_bytes_min(&vm->image, registers));
+    result =
+        machine_plan(&vm->machine, &vm->image, mem_bytes, registers, error);
     for (unsigned i = 0; i < ARRAY_SIZE(vm->machine.ram) && !result; i++)
         result = add_ram(vm, &vm->machine.ram[i], error);
     if (result)
@@ -189,10 +160,7 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
         return result;
     vm->mem = vm->ram;
     machine_guest_memory(&vm->machine, &vm->mem);
-    result = add_consoles(vm);
-    if (result)
-        return error_system(error, result, "cannot add the consoles");
-    result = add_disks(vm, error);
+    result = devices_add(vm, error);
     if (result)
         return result;
     result = upcall_init(&vm->upcalls, &vm->mem, &vm->native.events,
@@ -312,30 +280,23 @@ static void read_guest_notes(const struct mayfly *vm,
     }
 }
 
-static void get_disk_stats(const struct mayfly *vm, struct mayfly_stats *stats)
+static void get_io_stats(const struct mayfly *vm, struct mayfly_stats *stats)
 {
-    stats->disk_count = vm->options.disk_count;
-    for (unsigned i = 0; i < stats->disk_count; i++) {
-        const struct blk *disk = &vm->disks[i];
-
-        stats->disks[i] = (struct mayfly_disk_stats){
-            .requests = disk->requests,
-            .read_bytes = disk->read_bytes,
-            .written_bytes = disk->written_bytes,
-            .flushes = disk->flushes,
-            .errors = disk->errors,
-        };
-    }
+    stats->upcall_signals = atomic_load(&vm->upcall_signals);
+    stats->io_thread = vm->io.stats.rounds > 0;
+    stats->io_rounds = vm->io.stats.rounds;
+    stats->io_sleeps = vm->io.stats.sleeps;
+    stats->io_parks = vm->io.stats.parks;
+    stats->io_poll_ns = vm->io.stats.poll_ns;
+    stats->monitor_calls += vm->io.stats.os_calls;
 }
 
 void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
 {
     *stats = vm->stats;
     stats->monitor_calls = vm->os_calls;
-    stats->output_bytes = vm->console.output_bytes + vm->errors.output_bytes;
-    stats->output_writes = vm->console.output_writes + vm->errors.output_writes;
-    stats->input_bytes = vm->console.input_bytes;
-    get_disk_stats(vm, stats);
+    devices_get_stats(vm, stats);
+    get_io_stats(vm, stats);
     stats->mem_bytes = vm->machine.mem_bytes;
     stats->mem_touched_bytes = touched_bytes(&vm->ram);
     if (vm->loaded)
@@ -356,7 +317,7 @@ int mayfly_inspect(int image_fd, struct mayfly_image *out, char *error)
         .abi_minor = image.abi_minor,
         .entry = image.entry,
         .stack_bytes = image.stack_bytes,
-        .mem_bytes_min = machine_mem_bytes_min(&image),
+        .mem_bytes_min = machine_mem_bytes_min(&image, 0),
         .segment_count = image.segment_count,
     };
     for (unsigned i = 0; i < image.segment_count; i++) {
@@ -374,6 +335,10 @@ int mayfly_inspect(int image_fd, struct mayfly_image *out, char *error)
 }
 
 _Static_assert(MAYFLY_SEGMENTS_MAX == IMAGE_SEGMENTS_MAX, "one limit");
+_Static_assert(MAYFLY_DEVICES_MAX == MF_DEVICES_MAX, "one limit");
+_Static_assert(VM_CONSOLES + MAYFLY_DISKS_MAX + MAYFLY_NETS_MAX + 2 <=
+                   MF_DEVICES_MAX,
+               "all fit into the table");
 _Static_assert(MAYFLY_MISSING_MAX == MF_MISSING_MAX, "one limit");
 _Static_assert(MAYFLY_ERROR_BYTES == ERROR_BYTES, "one limit");
 _Static_assert((int)MAYFLY_LOG_WARN == (int)LOG_WARN &&

@@ -4,32 +4,46 @@
 #define VMM_VM_H
 
 /*
- * vm.c makes and ends VMs, run.c runs them, crash.c explains how they ended.
- * Everything belongs to the thread that has the VM, except `stop`.
+ * vm.c makes and ends VMs, run.c runs them, wait.c is where their guests wait,
+ * crash.c explains how they ended. Everything belongs to the thread that has
+ * the VM, except `stop` and `resized`, the devices that the I/O thread has once
+ * it runs, and what it calls: the listener.
  */
 
 #include <stdatomic.h>
 #include <sys/types.h>
 
+#include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
+#include "virtio/mmio.h"
 #include "virtio/native.h"
+#include "virtio/net.h"
+#include "virtio/rng.h"
+#include "virtio/stream.h"
+#include "virtio/tap.h"
+#include "vmm/base/bell.h"
 #include "vmm/base/gmem.h"
 #include "vmm/clock.h"
 #include "vmm/image.h"
+#include "vmm/io.h"
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/mayfly.h"
+#include "vmm/tick.h"
 #include "vmm/upcall.h"
 #include "vmm/vcpu.h"
 
-/* The signal that looks after output and limits while the guest computes. */
-struct tick {
-    int timer;        /* the kernel's id */
-    bool made;        /* `timer` exists */
-    uint64_t next_ns; /* host monotonic time of its next signal, or a little
-                         later than that; 0: disarmed */
+/* A network device and what it is connected to: one of the two. */
+struct vm_net {
+    struct net net;
+    union {
+        struct tap tap;
+        struct stream stream;
+    };
 };
+
+#define VM_CONSOLES 2u /* devices that every VM has */
 
 struct mayfly {
     struct mayfly_options options;
@@ -48,18 +62,33 @@ struct mayfly {
     struct native native;
     struct console console; /* standard input and output */
     struct console errors;  /* standard error */
+    struct rng rng;         /* if options.entropy */
+    struct balloon balloon; /* if options.balloon */
     struct upcall_line upcalls;
+
+    bool has_io;                    /* io and bell are made */
+    struct io io;                   /* the thread for disks and networks */
+    unsigned io_exits;              /* for its devices, while it has none */
+    uint64_t io_exits_since;        /* host time: counted from there */
+    struct bell bell;               /* rung for a guest that waits */
+    struct event_listener listener; /* of events from that thread */
+    atomic_bool signalled;          /* it has interrupted the processor */
+    atomic_ulong upcall_signals;    /* so many times */
+    pid_t process;
 
     struct tick tick;
     uint64_t deadline_ns;   /* host monotonic time; UINT64_MAX: none */
     _Atomic pid_t thread;   /* the kernel's id of who runs it; 0: nobody */
     atomic_bool stop;       /* mayfly_stop was called */
+    atomic_bool resized;    /* mayfly_resize was called, and not heard yet */
     unsigned long os_calls; /* made for this VM so far */
 
     struct mayfly_stats stats;
 
-    /* options.disk_count of them; last, because they are large. */
+    /* As many as there are in use; last, because they are large. */
+    struct mmio registers[MF_DEVICES_MAX]; /* of all devices, if by mmio */
     struct blk disks[MAYFLY_DISKS_MAX];
+    struct vm_net nets[MAYFLY_NETS_MAX];
 };
 
 /* Notes that a stage is reached, if it is for the first time. */

@@ -5,7 +5,8 @@
  * The disk is an array; system calls on it do all, some or none of what they
  * are asked, as the script says. An honest driver frames its requests in every
  * way and asks for anything, and each answer has to be the model's: status,
- * used length, data, and the whole disk. A hostile one writes what it likes,
+ * used length, data, and the whole disk. With a rate limit it comes when its
+ * time has come. A hostile one writes what it likes,
  * also while the device looks; then only the bounds are checked.
  */
 #include "tests/fuzz/hooked.h"
@@ -22,12 +23,14 @@ static ssize_t hooked_os_pwritev(int fd, const struct iovec *iov, int count,
                                  off_t offset);
 static int hooked_os_fallocate(int fd, int mode, off_t offset, off_t bytes);
 static int hooked_os_fdatasync(int fd);
+static uint64_t hooked_os_now_ns(void);
 
 #define os_fstat     hooked_os_fstat
 #define os_preadv    hooked_os_preadv
 #define os_pwritev   hooked_os_pwritev
 #define os_fallocate hooked_os_fallocate
 #define os_fdatasync hooked_os_fdatasync
+#define os_now_ns    hooked_os_now_ns
 #define blk_init     hooked_blk_init
 
 /* Each request is held against the model as it is given back. */
@@ -35,7 +38,6 @@ static void give_back(struct virtq *q, uint16_t head, uint32_t written);
 
 #undef virtq_push
 #define virtq_push give_back
-#undef SERVE_BYTES_MAX
 #include "virtio/blk.c"
 #undef virtq_push
 
@@ -71,6 +73,8 @@ static struct posted posted[SLOTS];
 static uint16_t post_count, answer_count; /* modulo SLOTS: the slot */
 static struct script *answers;            /* how host calls end */
 static bool hostile;
+static bool limited;    /* there is a rate limit */
+static uint64_t now_ns; /* the host's time */
 static unsigned host_calls;
 
 /* ---- The host ----------------------------------------------------------- */
@@ -245,6 +249,12 @@ static int hooked_os_fdatasync(int fd)
     return 0;
 }
 
+static uint64_t hooked_os_now_ns(void)
+{
+    bug_on(!limited);
+    return now_ns;
+}
+
 static void ignore_line(enum log_level level, const char *line)
 {
     (void)level;
@@ -322,6 +332,14 @@ static void start(struct script *script)
     hostile = mode & 1;
     options.read_only = read_only = mode & 2;
     can_flush = mode & 4;
+    limited = mode & 8;
+    now_ns = 1000000000;
+    if (limited) {
+        options.rate.ops = script_number(script, 1);
+        options.rate.bytes = script_number(script, 2)
+                             << script_below(script, 9);
+        limited = options.rate.ops || options.rate.bytes;
+    }
     mutation_count = 0;
     memset(ram, 0, sizeof(ram));
     for (unsigned i = 0; i < DISK_BYTES; i++)
@@ -489,6 +507,22 @@ static void check_state(void)
     }
 }
 
+/* Whether the driver is asked for as many kicks as are of use. */
+static void check_kicks(int result)
+{
+    const struct vring_used *used = (const struct vring_used *)(ram + USED);
+    uint16_t wish, popped = blk.dev.queues[0].popped;
+    bool waits = blk.dev.wake_ns != VDEV_NEVER;
+
+    bug_on(waits && (!limited || blk.busy || result != 0));
+    bug_on(waits && blk.dev.wake_ns <= now_ns);
+    if (hostile || result != 0)
+        return;
+    memcpy(&wish, &used->ring[BLK_QUEUE_MAX], sizeof(wish));
+    bug_on(!waits && answer_count != post_count);
+    bug_on(wish != (uint16_t)(popped - (waits || blk.dev.polled)));
+}
+
 static void serve(struct script *script)
 {
     host_calls = 0;
@@ -498,6 +532,7 @@ static void serve(struct script *script)
     /* Each call but so many a serve uses up script. */
     bug_on(host_calls > 70000 + script->left);
     check_state();
+    check_kicks(result);
     if (!hostile) {
         bug_on(!vdev_is_live(&blk.dev));
         bug_on(((struct vring_used *)(ram + USED))->idx != answer_count);
@@ -509,7 +544,14 @@ static void serve(struct script *script)
 
 static void one_action(struct script *script)
 {
-    switch (script_below(script, 8)) {
+    switch (script_below(script, 10)) {
+    case 8:
+        now_ns += script_number(script, script_below(script, 6));
+        break;
+    case 9:
+        vdev_poll(&blk.dev, script_below(script, 2));
+        serve(script);
+        break;
     case 0:
         if (hostile)
             write_anything(script);
@@ -542,7 +584,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     while (script.left > 0)
         one_action(&script);
     serve(&script);
-    if (!hostile)
-        bug_on(answer_count != post_count);
+    /* Time is all that may be missing. */
+    for (unsigned i = 0; !hostile && answer_count != post_count; i++) {
+        bug_on(i > SLOTS);
+        if (blk.dev.wake_ns != VDEV_NEVER)
+            now_ns = blk.dev.wake_ns;
+        serve(&script);
+    }
     return 0;
 }

@@ -109,9 +109,14 @@ static int hooked_os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 
 static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
 {
-    (void)argument;
+    struct winsize *size = (struct winsize *)argument;
+
     bug_on((fd != IN_FD && fd != OUT_FD) || request != TIOCGWINSZ);
-    return -ENOTTY;
+    if (!answers)
+        return fd == OUT_FD ? 0 : -ENOTTY;
+    size->ws_col = script_below(answers, 4);
+    size->ws_row = script_below(answers, 4);
+    return script_below(answers, 8) == 0 ? -EIO : 0;
 }
 
 static void ignore_line(enum log_level level, const char *line)
@@ -231,6 +236,36 @@ static void feed_input(void)
     bug_on(result != 0 && result != -EINTR);
 }
 
+/* The VM begins anew, its terminal changes, or somebody polls, or stops. */
+static void change_around(struct script *script)
+{
+    uint32_t generation = console.dev.generation;
+    struct virtio_console_config old = console.config;
+
+    switch (script_below(script, 32)) {
+    case 0:
+        start();
+        break;
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+        console_resize(&console);
+        bug_on(console.dev.generation - generation !=
+               (memcmp(&old, &console.config, sizeof(old)) != 0));
+        break;
+    case 5:
+    case 6:
+        vdev_poll(&console.dev, true);
+        break;
+    case 7:
+    case 8:
+        vdev_poll(&console.dev, false);
+        serve(script);
+        break;
+    }
+}
+
 static void one_action(struct script *script)
 {
     switch (script_below(script, 10)) {
@@ -250,8 +285,7 @@ static void one_action(struct script *script)
         feed_input();
         break;
     case 7:
-        if (script_below(script, 32) == 0)
-            start();
+        change_around(script);
         break;
     default:
         serve(script);

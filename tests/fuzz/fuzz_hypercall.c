@@ -17,6 +17,14 @@
 
 #include "tests/fuzz/script.h"
 #include "vmm/base/log.h"
+
+/* Headers know the names that they are compiled under once more. */
+#define tick_create  scripted_tick_create
+#define tick_destroy scripted_tick_destroy
+#define tick_arm     scripted_tick_arm
+#define tick_came    scripted_tick_came
+#define tick_disarm  scripted_tick_disarm
+
 #include "vmm/base/os.h"
 #include "vmm/vm.h"
 
@@ -45,13 +53,25 @@ static int scripted_signal(int first, ...);
 #define vm_unprepare_run       scripted_unprepare_run
 #define mayfly_run             scripted_mayfly_run
 #define mayfly_stop            scripted_mayfly_stop
+#define mayfly_resize          scripted_mayfly_resize
+#define serve_prepare          scripted_serve_prepare
+#define serve_end              scripted_serve_end
+#define serve_must_end         scripted_serve_must_end
+#define serve_all              scripted_serve_all
+#define serve_kick             scripted_serve_kick
+#define serve_tick             scripted_serve_tick
+#define serve_wait             scripted_serve_wait
+#define serve_finish           scripted_serve_finish
 
 int scripted_prepare_run(struct mayfly *vm, char *error);
 void scripted_unprepare_run(struct mayfly *vm);
 int scripted_mayfly_run(struct mayfly *vm, struct mayfly_result *result,
                         char *error);
 void scripted_mayfly_stop(struct mayfly *vm);
+void scripted_mayfly_resize(struct mayfly *vm);
 
+#include "vmm/tick.c"
+#include "vmm/serve.c"
 #include "vmm/run.c"
 
 static uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
@@ -302,7 +322,7 @@ static void set_up(void)
     vm.image_fd = -1;
     vm.image = image;
     vm.ram = (struct gmem){.regions = {{0, RAM_BYTES, ram}}, .count = 1};
-    must(machine_plan(&vm.machine, &image, RAM_BYTES, NULL) == 0);
+    must(machine_plan(&vm.machine, &image, RAM_BYTES, 0, NULL) == 0);
     must(machine_build(&vm.machine, &image, &(struct machine_boot){0}, &vm.ram,
                        NULL) == 0);
     memcpy(tables, ram, sizeof(tables));

@@ -88,11 +88,11 @@ static void build(const struct image *image, int fd)
     char error[ERROR_BYTES];
 
     memset(ram, 0, sizeof(ram));
-    if (machine_plan(&machine, image, RAM_BYTES, error)) {
-        must(machine_mem_bytes_min(image) > RAM_BYTES);
+    if (machine_plan(&machine, image, RAM_BYTES, 0, error)) {
+        must(machine_mem_bytes_min(image, 0) > RAM_BYTES);
         return;
     }
-    must(machine_mem_bytes_min(image) <= RAM_BYTES);
+    must(machine_mem_bytes_min(image, 0) <= RAM_BYTES);
     check_machine(&machine, image);
     if (image_load(image, fd, &mem, error))
         return;
@@ -133,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     build(&image, fd);
     /* Any other size of memory must at least be laid out right. */
     uint64_t mem_bytes = ((uint64_t)data[bytes - 1] << 26) + RAM_BYTES;
-    if (machine_plan(&machine, &image, mem_bytes, error) == 0)
+    unsigned blocks = data[bytes - 1] % (MF_DEVICES_MAX + 1);
+    if (machine_plan(&machine, &image, mem_bytes, blocks, error) == 0)
         check_machine(&machine, &image);
     return 0;
 }

@@ -36,12 +36,16 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define virtq_has_chain          hooked_virtq_has_chain
 #define virtq_push               hooked_virtq_push
 #define virtq_publish            hooked_virtq_publish
+#define virtq_wants_event        hooked_virtq_wants_event
 #define virtq_set_kick_threshold hooked_virtq_set_kick_threshold
 #define virtq_suppress_kicks     hooked_virtq_suppress_kicks
 
-#define event_init  hooked_event_init
-#define event_raise hooked_event_raise
-#define event_read  hooked_event_read
+#define event_init         hooked_event_init
+#define event_raise        hooked_event_raise
+#define event_read         hooked_event_read
+#define event_hold         hooked_event_hold
+#define event_await        hooked_event_await
+#define event_stop_waiting hooked_event_stop_waiting
 
 #define vdev_init             hooked_vdev_init
 #define vdev_bind             hooked_vdev_bind
@@ -49,6 +53,7 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define vdev_set_status       hooked_vdev_set_status
 #define vdev_set_features     hooked_vdev_set_features
 #define vdev_enable_queue     hooked_vdev_enable_queue
+#define vdev_disable_queue    hooked_vdev_disable_queue
 #define vdev_read_config      hooked_vdev_read_config
 #define vdev_is_live          hooked_vdev_is_live
 #define vdev_serve            hooked_vdev_serve
@@ -63,8 +68,9 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define vdev_ready            hooked_vdev_ready
 #define vdev_progress         hooked_vdev_progress
 
-#define native_init hooked_native_init
-#define native_add  hooked_native_add
+#define native_init          hooked_native_init
+#define native_add           hooked_native_add
+#define native_add_registers hooked_native_add_registers
 
 #define vdev_set_add         hooked_vdev_set_add
 #define vdev_set_serve       hooked_vdev_set_serve
@@ -74,8 +80,9 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define vdev_set_ready       hooked_vdev_set_ready
 #define vdev_set_progress    hooked_vdev_set_progress
 
-#define console_init  hooked_console_init
-#define console_error hooked_console_error
+#define console_init   hooked_console_init
+#define console_error  hooked_console_error
+#define console_resize hooked_console_resize
 
 #include "virtio/virtq.c"
 #include "virtio/event.c"

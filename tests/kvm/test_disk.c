@@ -70,6 +70,7 @@ Test(disk, costs_one_exit_each_of_many_requests)
 {
     struct guest guest = disk_guest();
 
+    guest.options.io = MAYFLY_IO_INLINE;
     set_args(&guest, ARGS("bench", "1000"));
     run_guest(&guest);
     assert_exited(&guest, 0, NULL);

@@ -48,16 +48,32 @@ static inline void add_region(const struct mf_range *range)
         (struct gmem_region){range->base, range->bytes, host};
 }
 
-/* Plans and builds a machine of this size around an image. */
-static inline void build_with(const struct image *image, uint64_t mem_bytes,
-                              const struct machine_boot *boot)
+/* Builds the planned machine around an image. */
+static inline void build_planned(const struct image *image,
+                                 const struct machine_boot *boot)
 {
-    cr_assert_eq(machine_plan(&machine, image, mem_bytes, error), 0, "%s",
-                 error);
     mem.count = 0;
     add_region(&machine.ram[0]);
     add_region(&machine.ram[1]);
     cr_assert_eq(machine_build(&machine, image, boot, &mem, error), 0);
+}
+
+/* Plans and builds a machine of this size around an image. */
+static inline void build_with(const struct image *image, uint64_t mem_bytes,
+                              const struct machine_boot *boot)
+{
+    cr_assert_eq(machine_plan(&machine, image, mem_bytes, 0, error), 0, "%s",
+                 error);
+    build_planned(image, boot);
+}
+
+/* The same with so many devices' registers. */
+static inline void build_registers(const struct image *image,
+                                   uint64_t mem_bytes, unsigned blocks)
+{
+    cr_assert_eq(machine_plan(&machine, image, mem_bytes, blocks, error), 0,
+                 "%s", error);
+    build_planned(image, &(struct machine_boot){0});
 }
 
 static inline void build(const struct image *image, uint64_t mem_bytes)
@@ -67,7 +83,7 @@ static inline void build(const struct image *image, uint64_t mem_bytes)
 
 static inline int plan(const struct image *image, uint64_t mem_bytes)
 {
-    return machine_plan(&machine, image, mem_bytes, error);
+    return machine_plan(&machine, image, mem_bytes, 0, error);
 }
 
 static inline uint64_t end_of(const struct mf_range *range)

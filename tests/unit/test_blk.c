@@ -240,6 +240,30 @@ Test(blk_requests, ask_for_a_kick_each, .init = set_up)
     cr_assert_eq(*avail_event, 1);
 }
 
+Test(blk_requests, are_not_made_up_for_kicks_without_one, .init = set_up)
+{
+    unsigned long calls = os_calls;
+
+    for (unsigned i = 0; i < 1000; i++)
+        cr_assert_eq(vdev_serve(&blk.dev), 0);
+    cr_assert_eq(os_calls, calls);
+    cr_assert_eq(used_count(), 0);
+    cr_assert_eq(event_read(&events), 0);
+}
+
+Test(blk_requests, leave_their_descriptors_as_they_were, .init = set_up)
+{
+    struct vring_desc before[3];
+
+    add_header(VIRTIO_BLK_T_IN, 0);
+    add_split(DATA, SECTOR, WRITE, SECTOR);
+    add_status();
+    desc(2)->flags &= (uint16_t)~NEXT;
+    memcpy(before, desc(0), sizeof(before));
+    cr_assert_eq(serve_chain(0), VIRTIO_BLK_S_OK);
+    cr_assert_eq(memcmp(before, desc(0), sizeof(before)), 0);
+}
+
 /* ---- Flush, identity, what is unknown ----------------------------------- */
 
 Test(blk_flush, is_one_fdatasync, .init = set_up)

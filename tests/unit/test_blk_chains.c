@@ -152,6 +152,50 @@ Test(blk_framing, needs_a_reset_after_a_buffer_outside_memory, .init = set_up)
     assert_stopped();
 }
 
+/* size_max is what the device asks for, not what it can do (5.2.6.1). */
+Test(blk_framing, takes_segments_larger_than_size_max)
+{
+    disk = memfd_create("disk", 0);
+    cr_assert_eq(ftruncate(disk, 4 << 20), 0);
+    start((struct blk_options){.id = NULL});
+    cr_assert_eq(read_sectors(0, BLK_SEGMENT_MAX), VIRTIO_BLK_S_OK);
+    cr_assert_eq(read_sectors(0, BLK_SEGMENT_MAX + SECTOR), VIRTIO_BLK_S_OK);
+    cr_assert_eq(used_bytes(), BLK_SEGMENT_MAX + SECTOR + 1);
+    cr_assert_eq(read_sectors(0, 2 * BLK_SEGMENT_MAX), VIRTIO_BLK_S_OK);
+}
+
+/* seg_max is all that a chain can have beside header and status (2.7.5.3.1). */
+Test(blk_framing, takes_seg_max_segments_and_no_more)
+{
+    make_disk(SECTORS);
+    start((struct blk_options){.queue_size = 16});
+    cr_assert_eq(blk.config.seg_max, 14);
+    add_header(VIRTIO_BLK_T_IN, 0);
+    for (unsigned i = 0; i < 14; i++)
+        add(DATA + i * SECTOR, SECTOR, WRITE);
+    add_status();
+    cr_assert_eq(serve_chain(0), VIRTIO_BLK_S_OK);
+    cr_assert_eq(used_bytes(), 14 * SECTOR + 1);
+
+    /* One more only fits an indirect table, and is one too many there too. */
+    next_desc = 32;
+    add_header(VIRTIO_BLK_T_IN, 0);
+    for (unsigned i = 0; i < 15; i++)
+        add(DATA + i * SECTOR, SECTOR, WRITE);
+    add_status();
+    for (unsigned i = 0; i < 17; i++)
+        desc(32 + i)->next = (uint16_t)(i + 1);
+    desc(48)->flags = WRITE;
+    *desc(0) = (struct vring_desc){DESC + 32 * sizeof(struct vring_desc),
+                                   17 * sizeof(struct vring_desc),
+                                   VRING_DESC_F_INDIRECT, 0};
+    next_desc = 1;
+    submit(0);
+    cr_assert_eq(vdev_serve(&blk.dev), 0);
+    cr_assert_eq(used_count(), 1);
+    cr_assert(blk.dev.status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 /* ---- A request that takes more than one serve --------------------------- */
 
 #define MIB (UINT64_C(1) << 20)

@@ -107,6 +107,28 @@ Test(image_read, ignores_segments_without_memory)
     cr_assert_eq(image.segment_count, 3);
 }
 
+Test(image_read, leaves_out_a_segment_for_other_machines_and_no_other)
+{
+    const uint64_t far = UINT64_MAX - 0x10;
+    Elf64_Phdr ph = elf_file_load(PF_R | PF_W | PF_X, far, far, far, far);
+
+    ph.p_flags |= IMAGE_SEGMENT_FOREIGN;
+    elf_file_add(&file, ph);
+    assert_accepted();
+    cr_assert_eq(image.segment_count, 3);
+    cr_assert_eq(image.end, 0x45000);
+    for (uint32_t bit = 0x00200000; bit; bit <<= 1) {
+        file.ph[PH_COUNT].p_flags = PF_R | PF_W | PF_X | bit;
+        assert_refused("outside");
+    }
+}
+
+Test(image_read, finds_no_code_in_a_segment_for_other_machines)
+{
+    file.ph[PH_CODE].p_flags |= IMAGE_SEGMENT_FOREIGN;
+    assert_refused("entry point 0x41010 is not code");
+}
+
 /* ---- The ELF header ----------------------------------------------------- */
 
 Test(image_read, refuses_an_empty_file)

@@ -55,6 +55,16 @@ Test(machine_plan, takes_16_gib_and_refuses_a_byte_more)
     cr_assert_eq(plan(&image, UINT64_MAX), -EINVAL);
 }
 
+static void check_min_with_registers(const struct image *image)
+{
+    uint64_t min = machine_mem_bytes_min(image, 1);
+
+    cr_assert_eq(min, machine_mem_bytes_min(image, MF_DEVICES_MAX));
+    cr_assert_eq(machine_plan(&machine, image, min, 1, error), 0);
+    cr_assert_eq(machine_plan(&machine, image, min - PAGE_BYTES, 1, error),
+                 -ENOMEM);
+}
+
 Test(machine_plan, runs_in_the_least_memory_it_asks_for_and_in_no_page_less)
 {
     static const uint64_t ends[] = {
@@ -69,7 +79,7 @@ Test(machine_plan, runs_in_the_least_memory_it_asks_for_and_in_no_page_less)
                 struct image image = {.end = ends[e],
                                       .stack_bytes = stacks[s],
                                       .segment_count = count};
-                uint64_t min = machine_mem_bytes_min(&image);
+                uint64_t min = machine_mem_bytes_min(&image, 0);
 
                 cr_assert_eq(plan(&image, min), 0,
                              "end %#lx, stack %#lx, %u segments: %s", ends[e],
@@ -77,14 +87,35 @@ Test(machine_plan, runs_in_the_least_memory_it_asks_for_and_in_no_page_less)
                 cr_assert_eq(plan(&image, min - PAGE_BYTES), -ENOMEM,
                              "end %#lx, stack %#lx, %u segments: min - 1 page",
                              ends[e], stacks[s], count);
+                check_min_with_registers(&image);
             }
+}
+
+Test(machine_plan, takes_two_pages_more_for_any_number_of_registers)
+{
+    struct image image = small_image();
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        cr_assert_eq(plan(&image, sizes[i]), 0);
+        const struct machine without = machine;
+
+        cr_assert_eq(machine_plan(&machine, &image, sizes[i], 1, error), 0);
+        cr_assert_eq(machine.tables.bytes,
+                     without.tables.bytes + 2 * PAGE_BYTES);
+        const struct machine one = machine;
+
+        cr_assert_eq(
+            machine_plan(&machine, &image, sizes[i], MF_DEVICES_MAX, error), 0);
+        cr_assert_eq(memcmp(&machine.tables, &one.tables, sizeof(one.tables)),
+                     0);
+    }
 }
 
 Test(machine_plan, runs_a_small_image_in_1_mib)
 {
     struct image image = small_image();
 
-    cr_assert_leq(machine_mem_bytes_min(&image), 1 * MIB);
+    cr_assert_leq(machine_mem_bytes_min(&image, 0), 1 * MIB);
 }
 
 Test(machine_plan, refuses_memory_that_ends_inside_the_image)

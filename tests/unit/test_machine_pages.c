@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The machine's page tables: every page's rights, for many sizes. */
 #include <criterion/criterion.h>
+#include <errno.h>
 
 #include "tests/unit/built_machine.h"
 #include "tests/unit/page_walk.h"
@@ -25,7 +26,9 @@ static struct rights expected(const struct image *image, uint64_t address)
         return (struct rights){.mapped = true};
     if (inside(address, MF_BOOT_PAGE, MF_IMAGE_BASE) ||
         inside(address, machine.stack.base, end_of(&machine.ram[0])) ||
-        inside(address, machine.ram[1].base, end_of(&machine.ram[1])))
+        inside(address, machine.ram[1].base, end_of(&machine.ram[1])) ||
+        inside(address, MF_REGISTERS,
+               MF_REGISTERS + machine.register_blocks * MF_REGISTERS_BYTES))
         return data;
     for (unsigned i = 0; i < image->segment_count; i++) {
         const struct image_segment *s = &image->segments[i];
@@ -72,9 +75,10 @@ static void check_around(const struct image *image, uint64_t address)
     }
 }
 
-static void check_machine(const struct image *image, uint64_t mem_bytes)
+static void check_pages(const struct image *image)
 {
-    build(image, mem_bytes);
+    uint64_t mem_bytes = machine.mem_bytes;
+
     for (uint64_t at = 0; at < min_u64(16 * MIB, 2 * mem_bytes);
          at += PAGE_BYTES)
         check_page(image, at);
@@ -86,9 +90,18 @@ static void check_machine(const struct image *image, uint64_t mem_bytes)
     }
     check_around(image, machine.stack.base);
     check_around(image, end_of(&machine.stack));
+    check_around(image, MF_REGISTERS);
+    check_around(image, MF_REGISTERS + MF_REGISTERS_BYTES);
+    check_around(image, MF_REGISTERS + MF_DEVICES_MAX * MF_REGISTERS_BYTES);
     check_around(image, 0xfee00000); /* the APIC */
     check_around(image, 512 * GIB);
     check_around(image, (1ull << 47) - PAGE_BYTES);
+}
+
+static void check_machine(const struct image *image, uint64_t mem_bytes)
+{
+    build(image, mem_bytes);
+    check_pages(image);
 }
 
 Test(machine_build, gives_every_page_the_rights_of_the_memory_map,
@@ -98,6 +111,27 @@ Test(machine_build, gives_every_page_the_rights_of_the_memory_map,
 
     for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
         check_machine(&image, sizes[i]);
+}
+
+Test(machine_build, maps_the_registers_of_as_many_devices_as_planned,
+     .timeout = 120)
+{
+    static const unsigned blocks[] = {1, 2, MF_DEVICES_MAX};
+    struct image image = small_image();
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        build_registers(&image, sizes[i], blocks[i % ARRAY_SIZE(blocks)]);
+        check_pages(&image);
+    }
+}
+
+Test(machine_build, has_no_memory_behind_registers)
+{
+    struct image image = small_image();
+    void *host;
+
+    build_registers(&image, 16 * GIB, MF_DEVICES_MAX);
+    cr_assert_eq(gmem_map(&mem, gpa(MF_REGISTERS), 1, &host), -EFAULT);
 }
 
 Test(machine_build, has_room_for_the_tables_of_16_scattered_segments,
@@ -124,5 +158,7 @@ Test(machine_build, has_room_for_the_tables_of_16_scattered_segments,
         image.end = MF_IMAGE_BASE + IMAGE_SEGMENTS_MAX * strides[i];
         check_machine(&image, round_up(image.end + 16 * MIB, PAGE_BYTES));
         check_machine(&image, 16 * GIB);
+        build_registers(&image, 16 * GIB, MF_DEVICES_MAX);
+        check_pages(&image);
     }
 }

@@ -28,6 +28,7 @@ static void drop_region(void)
 }
 
 TestSuite(region, .init = make_region, .fini = drop_region);
+TestSuite(region_report, .init = make_region, .fini = drop_region);
 
 static uintptr_t page(unsigned number)
 {
@@ -179,6 +180,117 @@ Test(region, a_free_range_is_mapped_only_if_all_of_it_is_free)
     cr_assert_not(region_map_free(&region, page(54), 2 * REGION_PAGE));
 }
 
+/* ---- What may be reported to the host ----------------------------------- */
+
+/* Finds a range of at least `least` pages that is exactly these pages. */
+static void assert_unreported(size_t least, uintptr_t first, uintptr_t end)
+{
+    uintptr_t from, to;
+
+    cr_assert_eq(region_unreported_bytes(&region, least * REGION_PAGE),
+                 end - first);
+    cr_assert(region_find_unreported(&region, least * REGION_PAGE, &from, &to));
+    cr_assert_eq(from, first);
+    cr_assert_eq(to, end);
+}
+
+static void assert_all_reported(size_t least)
+{
+    uintptr_t from, to;
+
+    cr_assert_eq(region_unreported_bytes(&region, least * REGION_PAGE), 0);
+    cr_assert_not(
+        region_find_unreported(&region, least * REGION_PAGE, &from, &to));
+}
+
+Test(region_report, is_not_about_memory_that_was_never_used)
+{
+    assert_all_reported(1);
+    region_map(&region, 4 * REGION_PAGE);
+    assert_all_reported(1);
+}
+
+Test(region_report, is_made_once_about_what_lies_below_the_floor)
+{
+    region_map(&region, 8 * REGION_PAGE);
+    region_unmap(&region, page(56), 4 * REGION_PAGE);
+    assert_all_reported(5);
+    assert_unreported(4, page(56), page(60));
+    assert_all_reported(1);
+    region_unmap(&region, page(60), 2 * REGION_PAGE);
+    assert_unreported(1, page(60), page(62));
+    assert_all_reported(1);
+    /* What is used again and freed again is reported again. */
+    cr_assert_eq(region_map(&region, 3 * REGION_PAGE), page(59));
+    region_unmap(&region, page(59), 3 * REGION_PAGE);
+    assert_unreported(1, page(59), page(62));
+    assert_all_reported(1);
+}
+
+Test(region_report, is_made_once_about_a_hole_but_its_first_page)
+{
+    region_map(&region, 16 * REGION_PAGE);
+    region_unmap(&region, page(54), 4 * REGION_PAGE);
+    assert_all_reported(4);
+    assert_unreported(3, page(55), page(58));
+    assert_all_reported(1);
+    /* Both parts of a hole that is cut are still reported. */
+    cr_assert(region_map_fixed(&region, page(56), REGION_PAGE, true));
+    assert_all_reported(1);
+    /* A hole that was not, and is cut, neither. */
+    region_unmap(&region, page(60), 3 * REGION_PAGE);
+    cr_assert(region_map_fixed(&region, page(60), REGION_PAGE, true));
+    assert_unreported(1, page(62), page(63));
+    /* A hole that grows is not. */
+    region_unmap(&region, page(58), REGION_PAGE);
+    assert_unreported(1, page(58), page(59));
+    region_unmap(&region, page(56), REGION_PAGE);
+    assert_unreported(1, page(55), page(59));
+}
+
+Test(region_report, finds_every_hole_that_is_large_enough)
+{
+    uintptr_t from, to;
+
+    region_map(&region, 20 * REGION_PAGE);
+    region_unmap(&region, page(46), 2 * REGION_PAGE);
+    region_unmap(&region, page(50), 3 * REGION_PAGE);
+    region_unmap(&region, page(55), 4 * REGION_PAGE);
+    cr_assert_eq(region_unreported_bytes(&region, 2 * REGION_PAGE),
+                 5 * REGION_PAGE);
+    cr_assert(region_find_unreported(&region, 2 * REGION_PAGE, &from, &to));
+    cr_assert_eq(from, page(51));
+    cr_assert(region_find_unreported(&region, 2 * REGION_PAGE, &from, &to));
+    cr_assert_eq(from, page(56));
+    assert_all_reported(2);
+    assert_unreported(1, page(47), page(48));
+}
+
+Test(region_report, forgets_what_the_break_went_over)
+{
+    region_map(&region, 32 * REGION_PAGE);
+    region_unmap(&region, page(32), 16 * REGION_PAGE);
+    assert_unreported(1, page(32), page(48));
+    cr_assert(region_set_brk(&region, page(32)));
+    assert_all_reported(1);
+    cr_assert(region_set_brk(&region, page(40)));
+    cr_assert(region_set_brk(&region, page(0)));
+    assert_unreported(1, page(32), page(48));
+    assert_all_reported(1);
+}
+
+/* What was reported is the host's: it may leave anything there. */
+static void report_some(const unsigned char *owner)
+{
+    uintptr_t from, to;
+
+    while (region_find_unreported(&region, 2 * REGION_PAGE, &from, &to)) {
+        for (uintptr_t at = from; at < to; at += REGION_PAGE)
+            cr_assert_eq(owner[(at - base) / REGION_PAGE], 0);
+        memset((void *)from, 0x77, to - from);
+    }
+}
+
 /* Against a map of owners: every page clear when handed out, none twice. */
 Test(region, survives_random_use, .timeout = 20)
 {
@@ -209,6 +321,8 @@ Test(region, survives_random_use, .timeout = 20)
             for (unsigned i = first; i < first + count; i++)
                 cr_assert_eq(owner[i]++, 0);
         }
+        if ((bits & 7 << 18) == 0)
+            report_some(owner);
         unsigned used = 0;
         for (unsigned i = 0; i < PAGES; i++)
             used += owner[i];

@@ -128,6 +128,11 @@ static inline int os_munmap(void *address, size_t bytes)
     return (int)os_result(munmap(address, bytes));
 }
 
+static inline int os_madvise(void *address, size_t bytes, int advice)
+{
+    return (int)os_result(madvise(address, bytes, advice));
+}
+
 static inline int os_sigaction(int number, const struct sigaction *action,
                                struct sigaction *old)
 {
@@ -146,6 +151,14 @@ static inline uint64_t os_now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline struct timespec os_timespec(uint64_t ns)
+{
+    return (struct timespec){
+        .tv_sec = (time_t)(ns / 1000000000u),
+        .tv_nsec = (long)(ns % 1000000000u),
+    };
 }
 
 /* A system call that libc has no wrapper for, or that musl's lacks. */

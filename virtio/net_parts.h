@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the network device know of each other. */
+#ifndef VIRTIO_NET_PARTS_H
+#define VIRTIO_NET_PARTS_H
+
+#include <errno.h>
+#include <string.h>
+
+#include "virtio/net.h"
+
+/*
+ * So many frames are moved before they are shown to the driver together, and so
+ * many in one direction before a serve ends with -EINTR.
+ */
+#define NET_BATCH_FRAMES   16u
+#define NET_SERVE_FRAMES   256u
+#define NET_SERVE_COMMANDS 64u
+
+/* ---- Pieces of guest memory --------------------------------------------- */
+
+/* A row of pieces that is used up from the front. */
+struct net_pieces {
+    struct iovec *iov;
+    unsigned count;
+};
+
+/* Leaves out `bytes` bytes. Returns whether there were as many. */
+static inline bool net_skip(struct net_pieces *pieces, uint64_t bytes)
+{
+    while (bytes > 0 && pieces->count > 0) {
+        size_t part = min_u64(bytes, pieces->iov->iov_len);
+
+        pieces->iov->iov_base = (char *)pieces->iov->iov_base + part;
+        pieces->iov->iov_len -= part;
+        bytes -= part;
+        if (pieces->iov->iov_len == 0) {
+            pieces->iov++;
+            pieces->count--;
+        }
+    }
+    return bytes == 0;
+}
+
+/*
+ * Takes `bytes` bytes out: the one look at what the driver wrote there. The
+ * barrier keeps the compiler from going back to guest memory for it. Returns
+ * whether there were as many.
+ */
+static inline bool net_take(struct net_pieces *pieces, void *to, size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes && pieces->count > 0) {
+        size_t part = min_u64(bytes - done, pieces->iov->iov_len);
+
+        memcpy((char *)to + done, pieces->iov->iov_base, part);
+        done += part;
+        (void)net_skip(pieces, part);
+    }
+    __asm__ volatile("" : : "r"(to) : "memory");
+    return done == bytes;
+}
+
+/* Writes `bytes` bytes, or as many as there is room for. Returns how many. */
+static inline size_t net_put(struct net_pieces *pieces, const void *from,
+                             size_t bytes)
+{
+    size_t done = 0;
+
+    while (done < bytes && pieces->count > 0) {
+        size_t part = min_u64(bytes - done, pieces->iov->iov_len);
+
+        memcpy(pieces->iov->iov_base, (const char *)from + done, part);
+        done += part;
+        (void)net_skip(pieces, part);
+    }
+    return done;
+}
+
+/* ---- The parts ---------------------------------------------------------- */
+
+static inline struct net *net_of(struct vdev *dev)
+{
+    return CONTAINER_OF(dev, struct net, dev);
+}
+
+static inline bool net_has(const struct net *net, uint64_t features)
+{
+    return (net->dev.features & features) == features;
+}
+
+/* net_rx.c: receives what it can. Returns 0, -EINTR for more, or -EBADMSG. */
+MUST_CHECK int net_rx_serve(struct net *net);
+
+/* net_tx.c: transmits what it can. Returns 0, -EINTR for more, or -EBADMSG. */
+MUST_CHECK int net_tx_serve(struct net *net);
+
+/* net_ctrl.c: obeys commands. Returns 0, -EINTR for more, or -EBADMSG. */
+MUST_CHECK int net_ctrl_serve(struct net *net);
+
+/* net_ctrl.c: whether the driver wants frames for this address. */
+bool net_filter_passes(const struct net *net, const uint8_t *mac);
+
+/* net_notify.c: shows `packets` more packets of a queue to the driver. */
+void net_publish(struct net *net, unsigned index, uint32_t packets);
+
+/* net_notify.c: whether `packets` that are done should be shown now. */
+bool net_is_batch_full(const struct net *net, unsigned index, uint32_t packets);
+
+/* net_notify.c: tells the driver of what has waited long enough. */
+void net_notify_due(struct net *net);
+
+/* net_notify.c: sets the limits of one queue (NET_RX or NET_TX). */
+void net_set_coalescing(struct net *net, unsigned index,
+                        struct coalesce_limits limits);
+
+/* net_notify.c: the next time at which the device has work; for dev.wake_ns. */
+uint64_t net_next_wake(const struct net *net);
+
+/*
+ * net.c: whether the rate of a direction lets one more frame of `bytes` bytes
+ * pass now. If not, net->limited_ns says when to ask again. If so, it stays
+ * allowed until net_has_passed().
+ */
+bool net_is_allowed(struct net *net, unsigned index, uint64_t bytes);
+
+/* net.c: the frame that was allowed has passed, or is lost: `bytes` bytes. */
+void net_has_passed(struct net *net, unsigned index, uint64_t bytes);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* The network device's link to a tap interface of the host. */
+#ifndef VIRTIO_TAP_H
+#define VIRTIO_TAP_H
+
+/*
+ * The file is a /dev/net/tun that was attached to a tap interface with IFF_TAP,
+ * IFF_NO_PI and IFF_VNET_HDR, has the 12-byte header (TUNSETVNETHDRSZ), and
+ * does not block. Each frame is one readv or writev, from and to guest memory.
+ */
+
+#include "virtio/net.h"
+
+struct tap {
+    struct net_backend backend;
+    net_header header; /* of the frame that is under way */
+};
+
+/*
+ * Sets up `tap` over `fd`, which is borrowed, and turns off whatever offloads
+ * it was left with. Returns 0, or what TUNSETOFFLOAD refused.
+ */
+MUST_CHECK int tap_init(struct tap *tap, int fd);
+
+#endif

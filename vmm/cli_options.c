@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of `mayfly run`. */
+#include "vmm/cli_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int print_help(void)
+{
+    printf(
+        "Usage: mayfly run [OPTIONS] IMAGE [-- ARGS...]\n\n"
+        "Runs an image as a virtual machine. Its standard input, output and\n"
+        "error are those of this command, and so is its exit status.\n\n"
+        "  --mem SIZE          memory, such as 1M or 16G (default 16M, or "
+        "what\n"
+        "                      the image needs)\n"
+        "  --env K=V           set a variable for the guest; --env K copies "
+        "it\n"
+        "  --disk FILE[,ro][,id=NAME][,direct][,iops=N][,bps=N]\n"
+        "                      give the guest a disk: a file or a block "
+        "device;\n"
+        "                      ro: read-only; direct: past the page cache;\n"
+        "                      iops, bps: limits of requests and bytes a "
+        "second\n"
+        "  --net tap=NAME|user[,host]|fd=N[,mac=MAC][,mtu=N][,pps=N][,bps=N]\n"
+        "                      give the guest a network: a tap device, one "
+        "that\n"
+        "                      needs no privilege (by passt), or an open file\n"
+        "  -p [ADDR:]HOST:GUEST[/tcp|/udp]\n"
+        "                      make a port of the host one of the guest; "
+        "with\n"
+        "                      --net user, which it implies\n"
+        "  --entropy           give the guest a source of random bytes\n"
+        "  --balloon           give memory that the guest frees back to the "
+        "host\n"
+        "  --transport KIND    native (default) or mmio: how drivers find "
+        "devices\n"
+        "  --io MODE           who serves disks and networks: auto (default), "
+        "inline\n"
+        "                      (the guest's own thread) or thread\n"
+        "  --poll US           look for work at most so many microseconds "
+        "before\n"
+        "                      sleeping (default 50; 0: not at all)\n"
+        "  --timeout SECONDS   end it after this time, such as 0.5\n"
+        "  --sandbox MODE      on (default); namespaces: also in namespaces "
+        "of\n"
+        "                      its own; off: not confined, for debugging\n"
+        "  --summary           print one line about what it cost\n"
+        "  --stats[=FILE]      print all counts as JSON\n"
+        "  --timeline[=FILE]   print where the time went; FILE gets it as a\n"
+        "                      Chrome trace\n"
+        "  --log-level LEVEL   error, warn (default), info or debug\n"
+        "  --help              show this\n\n"
+        "Reports go to standard error unless a FILE is given.\n\n"
+        "Exit status: the guest's own, or\n"
+        "  123  the guest crashed\n"
+        "  124  --timeout ended it\n"
+        "  125  mayfly itself failed\n"
+        "  126  the file is not an image\n"
+        "  127  there is no such file\n"
+        "  128+N  signal N ended it (130: Ctrl-C, 141: its reader went "
+        "away)\n");
+    return CLI_OK;
+}
+
+/* "0.5" in nanoseconds, more than 0 and at most a year. */
+static bool parse_seconds(const char *text, uint64_t *ns)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+
+    if (end == text || *end || !(seconds > 0) || seconds > 366 * 86400.0)
+        return false;
+    *ns = (uint64_t)(seconds * 1e9);
+    return *ns > 0;
+}
+
+/* "auto", "inline" or "thread". */
+static bool parse_io(const char *text, enum mayfly_io *io)
+{
+    static const char *const names[] = {"auto", "inline", "thread"};
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *io = (enum mayfly_io)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_transport(const char *text, enum mayfly_transport *transport)
+{
+    *transport = strcmp(text, "mmio") == 0 ? MAYFLY_TRANSPORT_MMIO
+                                           : MAYFLY_TRANSPORT_NATIVE;
+    return *transport || strcmp(text, "native") == 0;
+}
+
+/* Microseconds, at most a second, in nanoseconds. */
+static bool parse_poll(const char *text, uint64_t *ns)
+{
+    char *end;
+    unsigned long us = strtoul(text, &end, 10);
+
+    *ns = (uint64_t)us * 1000;
+    return *text >= '0' && *text <= '9' && !*end && us <= 1000000;
+}
+
+static bool parse_level(const char *text)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(text, names[i]) == 0) {
+            mayfly_set_log_level((enum mayfly_log_level)i);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_sandbox(const char *text, struct cli_request *request)
+{
+    request->confine = strcmp(text, "off") != 0;
+    request->confine_flags = 0;
+    if (strcmp(text, "namespaces") == 0)
+        request->confine_flags = MAYFLY_CONFINE_NAMESPACES;
+    return !request->confine || request->confine_flags ||
+           strcmp(text, "on") == 0;
+}
+
+/* Adds K=V, or the host's value of K. Returns whether there was room. */
+static bool add_env(struct cli_request *request, char *text)
+{
+    const char *entry = text;
+
+    if (!strchr(text, '=')) {
+        char *const *host = environ;
+        size_t length = strlen(text);
+
+        while (*host &&
+               (strncmp(*host, text, length) != 0 || (*host)[length] != '='))
+            host++;
+        if (!*host)
+            return true;
+        entry = *host;
+    }
+    if (*entry == '=' || request->env_count == CLI_ENV_MAX)
+        return false;
+    request->env[request->env_count++] = entry;
+    return true;
+}
+
+/* Notes one more disk. Returns CLI_OK or CLI_FAILED. */
+static int add_disk(struct cli_request *request, char *text)
+{
+    if (request->disk_count == MAYFLY_DISKS_MAX)
+        return cli_misuse("run", "at most %d disks are possible",
+                          MAYFLY_DISKS_MAX);
+    return cli_parse_disk(text, &request->disks[request->disk_count++]);
+}
+
+static int add_net(struct cli_request *request, char *text)
+{
+    if (request->net_count == MAYFLY_NETS_MAX)
+        return cli_misuse("run", "at most %d networks are possible",
+                          MAYFLY_NETS_MAX);
+    return cli_parse_net(text, &request->nets[request->net_count++]);
+}
+
+static int add_forward(struct cli_request *request, const char *text)
+{
+    if (request->forward_count == CLI_FORWARDS_MAX)
+        return cli_misuse("run", "at most %d ports can be forwarded",
+                          CLI_FORWARDS_MAX);
+    return cli_parse_forward(text,
+                             &request->forwards[request->forward_count++]);
+}
+
+/* Returns CLI_OK, or the status to end with; *done if help was asked for. */
+static int parse_options(int argc, char **argv, struct cli_request *request,
+                         bool *done)
+{
+    static const struct option options[] = {
+        {"mem", required_argument, NULL, 'm'},
+        {"env", required_argument, NULL, 'e'},
+        {"disk", required_argument, NULL, 'd'},
+        {"net", required_argument, NULL, 'n'},
+        {"entropy", no_argument, NULL, 'y'},
+        {"balloon", no_argument, NULL, 'b'},
+        {"transport", required_argument, NULL, 'r'},
+        {"io", required_argument, NULL, 'i'},
+        {"poll", required_argument, NULL, 'o'},
+        {"timeout", required_argument, NULL, 't'},
+        {"sandbox", required_argument, NULL, 'c'},
+        {"summary", no_argument, NULL, 'u'},
+        {"stats", optional_argument, NULL, 's'},
+        {"timeline", optional_argument, NULL, 'l'},
+        {"log-level", required_argument, NULL, 'g'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int option;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "+:p:", options, NULL)) != -1) {
+        const char *bad = NULL;
+
+        switch (option) {
+        case 'm':
+            if (!cli_parse_number(optarg, 1024, &request->options.mem_bytes))
+                bad = "--mem takes a size such as 64M";
+            break;
+        case 'e':
+            if (!add_env(request, optarg))
+                bad = "--env takes K=V, at most 256 times";
+            break;
+        case 'd':
+            if (add_disk(request, optarg))
+                return CLI_FAILED;
+            break;
+        case 'n':
+            if (add_net(request, optarg))
+                return CLI_FAILED;
+            break;
+        case 'p':
+            if (add_forward(request, optarg))
+                return CLI_FAILED;
+            break;
+        case 'y':
+            request->options.entropy = true;
+            break;
+        case 'b':
+            request->options.balloon = true;
+            break;
+        case 'r':
+            if (!parse_transport(optarg, &request->options.transport))
+                bad = "--transport takes native or mmio";
+            break;
+        case 'i':
+            if (!parse_io(optarg, &request->options.io))
+                bad = "--io takes auto, inline or thread";
+            break;
+        case 'o':
+            if (!parse_poll(optarg, &request->options.poll_ns))
+                bad = "--poll takes microseconds, at most 1000000";
+            break;
+        case 't':
+            if (!parse_seconds(optarg, &request->options.timeout_ns))
+                bad = "--timeout takes seconds, such as 0.5";
+            break;
+        case 'c':
+            if (!parse_sandbox(optarg, request))
+                bad = "--sandbox takes on, namespaces or off";
+            break;
+        case 'u':
+            request->summary = true;
+            break;
+        case 's':
+            request->stats_path = optarg ? optarg : "";
+            break;
+        case 'l':
+            request->timeline_path = optarg ? optarg : "";
+            break;
+        case 'g':
+            if (!parse_level(optarg))
+                bad = "--log-level takes error, warn, info or debug";
+            break;
+        case 'h':
+            *done = true;
+            return print_help();
+        case ':':
+            return cli_misuse("run", "%s needs a value",
+                              optopt == 'p' ? "-p" : argv[optind - 1]);
+        default:
+            return cli_misuse("run", "unknown option '%s'", argv[optind - 1]);
+        }
+        if (bad)
+            return cli_misuse("run", "%s, not '%s'", bad, optarg);
+    }
+    return cli_settle_nets(request->nets, &request->net_count,
+                           request->forward_count);
+}
+
+/* The image, and what the guest sees as its arguments. */
+static int parse_operands(int argc, char **argv, struct cli_request *request)
+{
+    if (optind == argc)
+        return cli_misuse("run", "an image is needed");
+    request->image = argv[optind];
+    /* argv[0] is the image's name: `--`, where it stands, gives way to it. */
+    if (optind + 1 < argc && strcmp(argv[optind + 1], "--") == 0) {
+        argv[optind + 1] = argv[optind];
+        optind++;
+    }
+    request->options.args = (const char *const *)argv + optind;
+    request->options.env = request->env;
+    return CLI_OK;
+}
+
+int cli_parse_run(int argc, char **argv, struct cli_request *request,
+                  bool *done)
+{
+    int status = parse_options(argc, argv, request, done);
+
+    if (!status && !*done)
+        status = parse_operands(argc, argv, request);
+    return status;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What `mayfly run` is asked to do. */
+#ifndef VMM_CLI_OPTIONS_H
+#define VMM_CLI_OPTIONS_H
+
+#include "vmm/cli.h"
+
+#define CLI_ENV_MAX 256
+
+/* What the options ask for. */
+struct cli_request {
+    struct mayfly_options options;
+    const char *env[CLI_ENV_MAX + 1];
+    unsigned env_count;
+    struct cli_disk disks[MAYFLY_DISKS_MAX];
+    unsigned disk_count;
+    struct mayfly_disk open_disks[MAYFLY_DISKS_MAX];
+    struct cli_net nets[MAYFLY_NETS_MAX];
+    unsigned net_count;
+    struct mayfly_net open_nets[MAYFLY_NETS_MAX];
+    struct cli_forward forwards[CLI_FORWARDS_MAX];
+    unsigned forward_count;
+    bool confine;
+    unsigned confine_flags;
+    bool summary;
+    const char *stats_path;    /* NULL: none; "": standard error */
+    const char *timeline_path; /* likewise */
+    const char *image;
+};
+
+/*
+ * Fills `*request`, which starts from the defaults, from the command line: the
+ * strings there stay in use, and some of them are cut. Returns CLI_OK, or the
+ * status to end with after saying what is wrong; `*done` tells that all that
+ * was asked for, help, is printed.
+ */
+int cli_parse_run(int argc, char **argv, struct cli_request *request,
+                  bool *done);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/* Serving a VM's devices, waiting for them, and telling its guest. */
+#include "vmm/serve.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "vmm/base/log.h"
+#include "vmm/base/os.h"
+
+/*
+ * So many exits for disks and networks in so short a time make a thread for
+ * them worth its price: some 50 us to make it, and a processor that it keeps
+ * busy. A function that reads one block never has one.
+ */
+#define EXITS_BEFORE_THREAD 16u
+#define EXITS_WITHIN_NS     5000000u
+
+/* ---- The I/O thread -------------------------------------------------------
+ */
+
+/* The devices that an I/O thread would serve: disks and networks. */
+static uint64_t io_devices(const struct mayfly *vm)
+{
+    uint64_t mask = 0;
+
+    for (unsigned i = 0; i < vm->native.set.count; i++)
+        if (vm->native.set.devices[i]->class->threaded)
+            mask |= UINT64_C(1) << i;
+    return mask;
+}
+
+/* The devices that this thread serves. */
+static uint64_t own_devices(const struct mayfly *vm)
+{
+    return vm->has_io && !io_is_parked(&vm->io) ? ~vm->io.mask : VDEV_SET_ALL;
+}
+
+/* Guest and I/O thread would only take the one processor from each other. */
+static bool has_processor_to_spare(void)
+{
+    cpu_set_t set;
+
+    return os_syscall(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0 &&
+           CPU_COUNT(&set) > 1;
+}
+
+/*
+ * A device has raised an event, on the I/O thread: wakes a guest that waits,
+ * or interrupts one that computes and wants to know.
+ */
+static void on_event(struct event_listener *listener)
+{
+    struct mayfly *vm = CONTAINER_OF(listener, struct mayfly, listener);
+
+    if (bell_ring(&vm->bell) || !upcall_is_due(&vm->upcalls))
+        return;
+    if (atomic_exchange(&vm->signalled, true))
+        return; /* on its way already */
+    os_syscall(SYS_tgkill, vm->process, atomic_load(&vm->thread),
+               MAYFLY_KICK_SIGNAL);
+    atomic_fetch_add(&vm->upcall_signals, 1);
+}
+
+int serve_prepare(struct mayfly *vm)
+{
+    uint64_t mask = io_devices(vm);
+    int error;
+
+    if (!mask || vm->options.io == MAYFLY_IO_INLINE)
+        return 0;
+    if (vm->options.io == MAYFLY_IO_AUTO && !has_processor_to_spare())
+        return 0;
+    error = bell_init(&vm->bell);
+    if (error)
+        return error;
+    error = io_init(&vm->io, &vm->native.set, mask, vm->options.poll_ns);
+    if (error) {
+        bell_fini(&vm->bell);
+        return error;
+    }
+    vm->process = (pid_t)os_syscall(SYS_getpid);
+    vm->has_io = true;
+    return 0;
+}
+
+void serve_end(struct mayfly *vm)
+{
+    if (!vm->has_io)
+        return;
+    io_stop(&vm->io);
+    vm->native.events.listener = NULL;
+    io_fini(&vm->io);
+    bell_fini(&vm->bell);
+    vm->has_io = false;
+}
+
+/* Tells the guest how long a look at its rings may be worth it. */
+static void set_guest_poll(struct mayfly *vm, uint64_t poll_ns)
+{
+    gpa_t at = gpa(MF_BOOT_PAGE + offsetof(struct mf_boot, poll_ns));
+    void *host;
+
+    if (gmem_map(&vm->mem, at, sizeof(poll_ns), &host) == 0)
+        __atomic_store_n((uint64_t *)host, poll_ns, __ATOMIC_RELAXED);
+}
+
+static struct mayfly *vm_of(struct io *io)
+{
+    return CONTAINER_OF(io, struct mayfly, io);
+}
+
+static bool io_is_watched(struct io *io)
+{
+    return upcall_armed(&vm_of(io)->upcalls) & io->mask;
+}
+
+/* The guest's own thread has the devices again: it has to look at them. */
+static void io_has_parked(struct io *io)
+{
+    set_guest_poll(vm_of(io), 0);
+    bell_ring(&vm_of(io)->bell);
+}
+
+static const struct io_owner io_owner = {
+    .is_watched = io_is_watched,
+    .parked = io_has_parked,
+};
+
+static void start_io(struct mayfly *vm)
+{
+    vm->listener.raised = on_event;
+    vm->native.events.listener = &vm->listener;
+    if (vm->options.io == MAYFLY_IO_AUTO)
+        vm->io.owner = &io_owner;
+    int error = io_start(&vm->io);
+    if (!error)
+        return;
+    vm->native.events.listener = NULL;
+    vm->options.io = MAYFLY_IO_INLINE;
+    log_warn("no I/O thread: %s", strerror(-error));
+}
+
+/* Whether exits for an I/O thread's devices come one after the other. */
+static bool is_busy(struct mayfly *vm, uint64_t now_ns)
+{
+    if (now_ns - vm->io_exits_since > EXITS_WITHIN_NS) {
+        vm->io_exits_since = now_ns;
+        vm->io_exits = 0;
+    }
+    return ++vm->io_exits > EXITS_BEFORE_THREAD;
+}
+
+/*
+ * This thread had to do something for these devices: is it worth one of their
+ * own? `watched` says that the guest relies on it.
+ */
+static void consider_io(struct mayfly *vm, uint64_t devices, bool watched)
+{
+    uint64_t now_ns;
+
+    if (!vm->has_io || !(devices & vm->io.mask) || !io_is_parked(&vm->io) ||
+        vm->options.io == MAYFLY_IO_INLINE)
+        return;
+    now_ns = os_now_ns();
+    if (vm->options.io == MAYFLY_IO_AUTO && !watched &&
+        (!is_busy(vm, now_ns) || io_is_held(&vm->io, now_ns)))
+        return;
+    if (vm->io.started)
+        io_activate(&vm->io);
+    else
+        start_io(vm);
+    set_guest_poll(vm, vm->options.poll_ns);
+}
+
+/* ---- Limits and output -------------------------------------------------- */
+
+bool serve_must_end(struct mayfly *vm, struct mayfly_result *result)
+{
+    if (atomic_load(&vm->stop))
+        result->end = MAYFLY_STOPPED;
+    else if (os_now_ns() >= vm->deadline_ns)
+        result->end = MAYFLY_TIMED_OUT;
+    else
+        return false;
+    return true;
+}
+
+/* Ends the run if the host took no more output. */
+static bool output_failed(const struct mayfly *vm, struct mayfly_result *result)
+{
+    int failure = console_error(&vm->console);
+
+    if (!failure)
+        failure = console_error(&vm->errors);
+    if (!failure)
+        return false;
+    result->end =
+        failure == -EPIPE ? MAYFLY_OUTPUT_CLOSED : MAYFLY_OUTPUT_FAILED;
+    result->status = -failure;
+    return true;
+}
+
+/* Serves some of this thread's devices. Returns whether the run ends. */
+static bool serve_some(struct mayfly *vm, uint64_t mask,
+                       struct mayfly_result *result)
+{
+    bool ended = false;
+
+    while (vdev_set_serve(&vm->native.set, mask) == -EINTR && !ended)
+        ended = serve_must_end(vm, result);
+    return ended || output_failed(vm, result);
+}
+
+bool serve_all(struct mayfly *vm, struct mayfly_result *result)
+{
+    if (atomic_load(&vm->resized)) {
+        atomic_store(&vm->resized, false);
+        console_resize(&vm->console);
+        console_resize(&vm->errors);
+    }
+    bool ended = serve_some(vm, own_devices(vm), result);
+
+    if (vm->console.output_bytes || vm->errors.output_bytes)
+        vm_note_stage(vm, MAYFLY_STAGE_FIRST_OUTPUT);
+    return ended;
+}
+
+bool serve_kick(struct mayfly *vm, uint64_t doorbells,
+                struct mayfly_result *result)
+{
+    uint64_t own = VDEV_SET_ALL;
+
+    consider_io(vm, doorbells, false);
+    vdev_set_count_kicks(&vm->native.set, doorbells);
+    if (vm->has_io && doorbells & vm->io.mask && io_kick(&vm->io))
+        own = ~vm->io.mask;
+    return serve_some(vm, doorbells & own, result);
+}
+
+/* What this thread's devices wait for. Returns whether that is anything. */
+static bool find_files(struct mayfly *vm, struct pollfd *files,
+                       uint64_t *wake_ns)
+{
+    struct vdev_set *set = &vm->native.set;
+
+    *wake_ns = vdev_set_want(set, own_devices(vm), files);
+    for (unsigned i = 0; i < set->count; i++)
+        if (files[i].fd >= 0)
+            return true;
+    return false;
+}
+
+void serve_tick(struct mayfly *vm)
+{
+    struct pollfd files[MF_DEVICES_MAX];
+    uint64_t unused;
+
+    /* A guest that wants to be interrupted wants it soon. */
+    consider_io(vm, upcall_armed(&vm->upcalls), true);
+    if (!find_files(vm, files, &unused) ||
+        os_poll(files, vm->native.set.count, 0) <= 0)
+        return;
+    if (vdev_set_ready(&vm->native.set, files) == -EINTR)
+        return; /* the next tick looks again */
+}
+
+/* ---- Waiting ------------------------------------------------------------ */
+
+/*
+ * Sleeps until a file of `files` is ready, the bell rings, a signal comes, or
+ * `until_ns` (host monotonic). Signals are let in only while asleep, so that a
+ * stop cannot slip in between the look at the flag and the sleep. Returns the
+ * number of ready files, 0 or -errno.
+ */
+static int sleep_until(struct mayfly *vm, struct pollfd *files, unsigned count,
+                       uint64_t until_ns)
+{
+    sigset_t all, before;
+    int ready = 0;
+
+    sigfillset(&all);
+    os_sigmask(SIG_BLOCK, &all, &before);
+    uint64_t now = os_now_ns();
+    if (!atomic_load(&vm->stop) && !atomic_load(&vm->resized) &&
+        now < until_ns) {
+        struct timespec timeout = os_timespec(until_ns - now);
+
+        ready = os_ppoll(files, count, until_ns == UINT64_MAX ? NULL : &timeout,
+                         &before);
+    }
+    os_sigmask(SIG_SETMASK, &before, NULL);
+    return ready;
+}
+
+/* One sleep of a guest for which there has been nothing to do. */
+static int sleep_once(struct mayfly *vm, uint64_t seen, uint64_t until_ns)
+{
+    struct vdev_set *set = &vm->native.set;
+    struct pollfd files[MF_DEVICES_MAX + 1];
+    struct pollfd *bell = &files[set->count];
+    bool has_bell = vm->has_io && vm->io.started;
+    uint64_t wake_ns;
+    int ready = 0;
+
+    *bell =
+        (struct pollfd){.fd = has_bell ? vm->bell.fd : -1, .events = POLLIN};
+    if (has_bell)
+        bell_prepare(&vm->bell);
+    /* Only now: from here on an I/O thread that parks rings the bell. */
+    find_files(vm, files, &wake_ns);
+    until_ns = min_u64(until_ns, wake_ns);
+    if (event_read(&vm->native.events) == seen)
+        ready = sleep_until(vm, files, set->count + has_bell, until_ns);
+    if (has_bell)
+        bell_wake(&vm->bell, ready > 0 && bell->revents);
+    if (ready == -EINTR)
+        return tick_disarm(&vm->tick);
+    if (ready > 0 && vdev_set_ready(set, files) == -EINTR)
+        return 0; /* asked again before the next sleep */
+    return ready < 0 ? ready : 0;
+}
+
+int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
+               struct mayfly_result *result, bool *ended)
+{
+    uint64_t until_ns = clock_host_from_guest(&vm->clock, guest_ns);
+    uint64_t timer_ns = upcall_deadline(&vm->upcalls);
+    uint64_t events;
+
+    if (vm->has_io)
+        consider_io(vm, vm->io.mask, false);
+    if (timer_ns)
+        until_ns =
+            min_u64(until_ns, clock_host_from_guest(&vm->clock, timer_ns));
+    for (;;) {
+        upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
+        /* A guest that sleeps wants to hear at once what was put off. */
+        if (event_await(&vm->native.events) && vm->has_io)
+            io_wake(&vm->io);
+        *ended = serve_all(vm, result) || serve_must_end(vm, result);
+        if (*ended)
+            return 0;
+        events = event_read(&vm->native.events);
+        if (events != seen || os_now_ns() >= until_ns)
+            break;
+        vm_note_stage(vm, MAYFLY_STAGE_READY);
+        int failure = sleep_once(vm, seen, min_u64(until_ns, vm->deadline_ns));
+        if (failure)
+            return failure;
+    }
+    event_stop_waiting(&vm->native.events);
+    /* The guest must see that its deadline has passed. */
+    clock_update(&vm->clock);
+    vcpu_set_result(&vm->vcpu, events);
+    return clock_publish(&vm->clock, &vm->mem);
+}
+
+/* ---- The end ------------------------------------------------------------ */
+
+void serve_finish(struct mayfly *vm, struct mayfly_result *result)
+{
+    struct mayfly_result late = *result;
+
+    if (vm->has_io)
+        io_stop(&vm->io);
+    if (result->end == MAYFLY_EXITED || result->end == MAYFLY_CRASHED) {
+        if (serve_all(vm, &late))
+            *result = late;
+    } else {
+        /* Somebody wants it to end now: one attempt. */
+        if (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR)
+            return;
+    }
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* The signal that looks after a computing guest, every few milliseconds. */
+#include "vmm/tick.h"
+
+#include "vmm/base/os.h"
+
+/* As the kernel has struct sigevent; libcs differ in naming the thread. */
+struct kernel_sigevent {
+    uint64_t value;
+    int32_t signal;
+    int32_t notify;
+    int32_t thread;
+    int32_t padding[11];
+};
+
+#define KERNEL_SIGEV_THREAD_ID 4
+
+int tick_create(struct tick *tick, pid_t thread, int signal)
+{
+    struct kernel_sigevent event = {
+        .signal = signal,
+        .notify = KERNEL_SIGEV_THREAD_ID,
+        .thread = thread,
+    };
+    int result = (int)os_syscall(SYS_timer_create, CLOCK_MONOTONIC, &event,
+                                 &tick->timer);
+
+    tick->made = result == 0;
+    return result;
+}
+
+void tick_destroy(struct tick *tick)
+{
+    if (tick->made)
+        os_syscall(SYS_timer_delete, tick->timer);
+    *tick = (struct tick){0};
+}
+
+/* Makes the tick come in `first_ns` and then regularly; 0 disarms it. */
+static int set_timer(struct tick *tick, uint64_t now, uint64_t first_ns)
+{
+    struct itimerspec every = {0};
+
+    if (first_ns) {
+        every.it_value = os_timespec(first_ns);
+        every.it_interval = os_timespec(TICK_NS);
+    }
+    int result =
+        (int)os_syscall(SYS_timer_settime, tick->timer, 0, &every, NULL);
+    if (!result)
+        tick->next_ns = first_ns ? now + first_ns : 0;
+    return result;
+}
+
+int tick_arm(struct tick *tick, uint64_t due_ns)
+{
+    if (tick->next_ns && due_ns >= tick->next_ns)
+        return 0;
+    uint64_t now = os_now_ns();
+    uint64_t first_ns = due_ns > now ? min_u64(due_ns - now, TICK_NS) : 1;
+    return set_timer(tick, now, first_ns);
+}
+
+void tick_came(struct tick *tick, uint64_t now_ns)
+{
+    tick->next_ns = now_ns + TICK_NS;
+}
+
+int tick_disarm(struct tick *tick)
+{
+    return tick->next_ns ? set_timer(tick, 0, 0) : 0;
+}
