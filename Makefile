@@ -4,6 +4,7 @@
 # Sources are found by wildcards and compiled once per variant:
 #   musl  the monitor, static     host  the library and its tests (glibc)
 #   asan  address and undefined-behaviour sanitizers, for every host-side test
+#   tsan  thread sanitizer, for the tests of the I/O thread
 #   cov, fuzz, svm, lint          as the names say
 # Object files depend on this file, on build/flags (the flags as they were) and
 # on the headers that they include. V=1 shows the commands.
@@ -11,6 +12,7 @@
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 SOAK_BOOTS ?= 100000
+SOAK_ROUNDS ?= 10000000
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -46,6 +48,9 @@ MUSL_LD := -static -no-pie -Wl,--gc-sections -Wl,-z,noexecstack \
 	-Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro
 ASAN := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
 	-fno-sanitize-recover=all
+# It knows no fences, and needs a large stack for each thread.
+TSAN := -O1 -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan \
+	-DMAYFLY_TEST_STACK_KIB=1024u
 COV := -O0 --coverage
 FUZZ := $(ASAN) -fsanitize=fuzzer-no-link
 
@@ -61,7 +66,8 @@ endif
 CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c)
 LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
 	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
-GUEST := $(wildcard guest_rt/*.[chS] guest_rt/mayfly.specs guest_rt/include/mayfly/*.h)
+GUEST := $(wildcard guest_rt/*.[chS] guest_rt/mayfly.specs guest_rt/mayfly.ld \
+	guest_rt/include/mayfly/*.h)
 IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
 	$(wildcard images/*/main.c))
 SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
@@ -92,6 +98,7 @@ $(eval $(call variant,svm,$(CC),-O2 -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,svm/musl,$(MUSL_CC),$(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,host,$(CC),-O2 $(SECTIONS)))
 $(eval $(call variant,asan,$(CC),$(ASAN)))
+$(eval $(call variant,tsan,$(CC),$(TSAN)))
 $(eval $(call variant,cov,$(CC),$(COV)))
 $(eval $(call variant,fuzz,$(CLANG),$(CLANG_WARN) $(FUZZ)))
 $(eval $(call variant,lint/gcc,$(CC),-O2 -Werror))
@@ -179,8 +186,46 @@ build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o $(call objects,fuzz,$(LIB
 	@mkdir -p $(@D)
 	$Q$(CLANG) $(ASAN) -fsanitize=fuzzer -o $@ $^
 
+# Linux's virtio driver against our side of the ring, where Debian's package of
+# the kernel's source is installed.
+LINUX_SOURCE := $(wildcard /usr/src/linux-source-6.1.tar.xz)
+LINUX_TEST := $(if $(LINUX_SOURCE),build/tests/linux/ring)
+LINUX := build/src/linux
+LINUX_CC := $(CC) -std=gnu11 -g -O2 -w -fno-common -fno-strict-aliasing \
+	-fno-strict-overflow -I$(LINUX)/tools/virtio -I$(LINUX)/tools/include \
+	-iquote . -include tests/linux/kernel/glue.h
+
+$(LINUX)/.unpacked: tests/linux/unpack $(LINUX_SOURCE)
+	$(call say,SOURCE,linux)
+	$Q$< $(LINUX_SOURCE) $(@D) && touch $@
+
+build/obj/linux/%.o: tests/linux/kernel/%.c $(LINUX)/.unpacked \
+		tests/linux/kernel/glue.h tests/linux/driver.h Makefile
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$Q$(LINUX_CC) -c -o $@ $<
+
+build/tests/linux/ring: build/obj/linux/driver.o build/obj/linux/virtio_ring.o \
+		$(call objects,host,$(wildcard tests/linux/*.c) $(LIB))
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -o $@ $^ -lcriterion -lpthread
+
+# threads VARIANT,FLAGS: the tests of the I/O thread, without a framework
+define threads
+build/tests/threads/$1: $(call objects,$1,$(wildcard tests/threads/*.c) $(LIB))
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$Q$(CC) $2 -o $$@ $$^ -lpthread
+endef
+$(eval $(call threads,host,))
+$(eval $(call threads,asan,$(ASAN)))
+$(eval $(call threads,tsan,$(TSAN)))
+THREAD_TESTS := $(addprefix build/tests/threads/,host asan tsan)
+
 .PHONY: test-programs asan
-test-programs: all $(SUITES:%=build/tests/host/%) asan $(FUZZERS)
+test-programs: all $(SUITES:%=build/tests/host/%) asan $(FUZZERS) $(LINUX_TEST) \
+	$(THREAD_TESTS)
 asan: $(HOST_TESTS:%=build/tests/asan/%) ## Build the host-side tests with ASan and UBSan
 
 # ---- What a person types ------------------------------------------------
@@ -219,11 +264,13 @@ bench: ## Measure; writes build/bench/
 	$(BUILD) all
 	@tests/bench/run
 
-soak: ## Boot SOAK_BOOTS (100000) guests in a row, look for failures and leaks
-	@.ci/setup build
-	$(BUILD) all build/tests/host/cli
+soak: ## Boot SOAK_BOOTS (100000) guests, SOAK_ROUNDS (10^7) between threads, a model
+	@.ci/setup build test
+	$(BUILD) all build/tests/host/cli build/tests/threads/host
 	MAYFLY_TEST_OUTPUT_MIB=1024 build/tests/host/cli --color=never \
 		--filter 'files/many_mib*' </dev/null
+	tests/model/run 3
+	build/tests/threads/host $(SOAK_ROUNDS)
 	@tests/bench/soak $(SOAK_BOOTS)
 
 coverage: ## Report what the tests cover of the host code, in build/coverage/

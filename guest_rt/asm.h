@@ -28,8 +28,16 @@
 #define ASM_RBP               6
 #define ASM_RSP               7
 
-/* The boot page's xcr0 */
+/* The boot page and its xcr0 */
+#define ASM_BOOT_PAGE 0x10000
 #define ASM_BOOT_XCR0 0x100a0
+
+/* Segment selectors under other machines than Mayfly (pvh.S) */
+#define ASM_PVH_KERNEL_CS 0x08
+#define ASM_PVH_KERNEL_DS 0x10
+#define ASM_PVH_USER_DS   0x1b
+#define ASM_PVH_USER_CS   0x23
+#define ASM_PVH_TSS       0x28
 
 #define ASM_FAULT_VECTORS 32
 #define ASM_FAULT_STRIDE  16

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "device.h"
-#include "hypercall.h"
 #include "ring.h"
 
 #define OUT_BYTES     65536u
@@ -25,8 +24,7 @@
  * little touches little of it.
  */
 struct stream {
-    struct ring ring;
-    uint64_t doorbell;     /* the console's, as a bit */
+    struct console *console;
     unsigned char *buffer; /* what is in flight or about to be */
     size_t bytes;          /* its size */
     size_t filled;         /* bytes copied into it */
@@ -34,10 +32,12 @@ struct stream {
     bool open;
 };
 
-struct input {
-    struct ring ring;
-    uint64_t event; /* the console's bit in the event word */
-    bool open;
+/* The queues of a console without ports (virtio 1.2, 5.3.2). */
+enum { RECEIVE, TRANSMIT, QUEUES };
+
+struct console {
+    struct device device;
+    struct ring rings[QUEUES];
 };
 
 /* Behind all other data, so that the small things share few pages. */
@@ -46,49 +46,44 @@ struct input {
 static unsigned char out_buffer[OUT_BYTES] AT_THE_END;
 static unsigned char err_buffer[ERR_BYTES] AT_THE_END;
 
-static struct stream out = {.buffer = out_buffer, .bytes = sizeof(out_buffer)};
-static struct stream err = {.buffer = err_buffer, .bytes = sizeof(err_buffer)};
-static struct input in;
-static const struct mf_device *consoles[2];
+static struct console consoles[2];
+static struct stream out = {
+    .console = &consoles[0],
+    .buffer = out_buffer,
+    .bytes = sizeof(out_buffer),
+};
+static struct stream err = {
+    .console = &consoles[1],
+    .buffer = err_buffer,
+    .bytes = sizeof(err_buffer),
+};
+static bool in_open;
 static bool ready;
-
-static struct mf_boot *boot(void)
-{
-    return (struct mf_boot *)MF_BOOT_PAGE;
-}
 
 /* ---- Start ----------------------------------------------------------- */
 
-static void open_stream(struct stream *stream, const struct mf_device *device)
+/* Opens console number `index`. Returns its flags. */
+static uint32_t open_console(unsigned index)
 {
-    if (!device || device->flags & MF_DEVICE_OUT_CLOSED)
-        return;
-    ring_init(&stream->ring, device_queue(device, 1), device->features);
-    stream->doorbell = UINT64_C(1) << device->doorbell;
-    stream->open = true;
-}
+    struct console *console = &consoles[index];
 
-static void open_input(const struct mf_device *device)
-{
-    if (!device || device->flags & MF_DEVICE_IN_CLOSED)
-        return;
-    ring_init(&in.ring, device_queue(device, 0), device->features);
-    in.event = UINT64_C(1) << device->event;
-    in.open = true;
+    if (device_open(&console->device, VIRTIO_ID_CONSOLE, index,
+                    UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE, console->rings,
+                    QUEUES))
+        return MF_DEVICE_IN_CLOSED | MF_DEVICE_OUT_CLOSED;
+    return console->device.entry->flags;
 }
 
 static void find_consoles(void)
 {
-    unsigned found = 0;
+    uint32_t flags;
 
     if (ready)
         return;
-    for (uint32_t i = 0; i < boot()->device_count && found < 2; i++)
-        if (device_entry(i)->type == VIRTIO_ID_CONSOLE)
-            consoles[found++] = device_entry(i);
-    open_input(consoles[0]);
-    open_stream(&out, consoles[0]);
-    open_stream(&err, consoles[1]);
+    flags = open_console(0);
+    in_open = !(flags & MF_DEVICE_IN_CLOSED);
+    out.open = !(flags & MF_DEVICE_OUT_CLOSED);
+    err.open = !(open_console(1) & MF_DEVICE_OUT_CLOSED);
     ready = true;
 }
 
@@ -115,14 +110,20 @@ static long check_pieces(const struct iovec *iov, int count)
 
 /* ---- Output ---------------------------------------------------------- */
 
+static struct ring *ring_of(const struct stream *stream)
+{
+    return &stream->console->rings[TRANSMIT];
+}
+
 /* Takes back what the device has written out. */
 static void reap_stream(struct stream *stream)
 {
     uint32_t unused;
 
-    while (ring_reap(&stream->ring, &unused) >= 0)
+    while (ring_reap(ring_of(stream), &unused) >= 0)
         continue;
-    if (ring_in_flight(&stream->ring) == 0 && stream->posted == stream->filled)
+    if (ring_in_flight(ring_of(stream)) == 0 &&
+        stream->posted == stream->filled)
         stream->posted = stream->filled = 0;
 }
 
@@ -132,13 +133,17 @@ static int drain_stream(struct stream *stream)
     if (!stream->open)
         return 0;
     reap_stream(stream);
-    while (ring_in_flight(&stream->ring) > 0) {
-        unsigned before = ring_in_flight(&stream->ring);
-        long answer = mf_hypercall(MF_HC_KICK, stream->doorbell, 0);
-
+    if (ring_in_flight(ring_of(stream)) > 0) {
+        device_kick(&stream->console->device, TRANSMIT);
         reap_stream(stream);
-        if (ring_in_flight(&stream->ring) == before && answer != -EINTR)
-            return -EIO;
+    }
+    /* The answer may come later, or only in part. */
+    while (ring_in_flight(ring_of(stream)) > 0) {
+        int error = device_wait(&stream->console->device, ring_of(stream));
+
+        if (error)
+            return error;
+        reap_stream(stream);
     }
     return 0;
 }
@@ -148,14 +153,14 @@ static int post_piece(struct stream *stream, const void *from, size_t bytes)
 {
     struct iovec piece = {(void *)(uintptr_t)from, bytes};
 
-    if (ring_add(&stream->ring, &piece, 1, 0) < 0) {
+    if (ring_add(ring_of(stream), &piece, 1, 0) < 0) {
         int error = drain_stream(stream);
 
         if (error)
             return error;
-        ring_add(&stream->ring, &piece, 1, 0);
+        ring_add(ring_of(stream), &piece, 1, 0);
     }
-    return ring_publish(&stream->ring) ? drain_stream(stream) : 0;
+    return ring_publish(ring_of(stream)) ? drain_stream(stream) : 0;
 }
 
 /* Posts what has been copied into the buffer since the last time. */
@@ -256,29 +261,24 @@ static void post_input(const struct iovec *iov, int count)
         pieces[used++] = (struct iovec){iov[i].iov_base, (size_t)bytes};
         left -= bytes;
     }
-    ring_add(&in.ring, pieces, 0, used);
-    /* No kick: the device looks when the guest waits, and it does now. */
-    ring_publish(&in.ring);
+    ring_add(&consoles[0].rings[RECEIVE], pieces, 0, used);
+    /* The monitor looks when the guest waits, and it does now: no kick. */
+    if (ring_publish(&consoles[0].rings[RECEIVE]) &&
+        consoles[0].device.registers)
+        device_kick(&consoles[0].device, RECEIVE);
 }
 
-/* Waits for the posted chain. Returns the bytes read. */
+/* Waits for the posted chain. Returns the bytes read, or -EIO. */
 static long wait_for_input(void)
 {
-    uint64_t *events = &boot()->events;
+    struct ring *ring = &consoles[0].rings[RECEIVE];
     uint32_t bytes;
+    int error = device_wait(&consoles[0].device, ring);
 
-    ring_want_event(&in.ring);
-    for (;;) {
-        /*
-         * Clear, then look, then wait on what the word was: an event that
-         * comes after the look changes the word. Partner: event_raise().
-         */
-        uint64_t seen = __atomic_and_fetch(events, ~in.event, __ATOMIC_ACQ_REL);
-
-        if (ring_reap(&in.ring, &bytes) >= 0)
-            return bytes;
-        mf_hypercall(MF_HC_WAIT, seen, MF_WAIT_FOREVER);
-    }
+    if (error)
+        return error;
+    ring_reap(ring, &bytes);
+    return bytes;
 }
 
 long console_readv(const struct iovec *iov, int count)
@@ -286,7 +286,7 @@ long console_readv(const struct iovec *iov, int count)
     long total;
 
     find_consoles();
-    if (!in.open)
+    if (!in_open)
         return -EBADF;
     total = check_pieces(iov, count);
     if (total <= 0)
@@ -299,25 +299,28 @@ long console_readv(const struct iovec *iov, int count)
 
 bool console_is_tty(int fd)
 {
-    const struct mf_device *device;
+    const struct device *device = &consoles[fd == 2].device;
 
     find_consoles();
-    device = consoles[fd == 2];
-    return device &&
-           device->flags & (fd == 0 ? MF_DEVICE_IN_TTY : MF_DEVICE_OUT_TTY);
+    return device->entry &&
+           device->entry->flags &
+               (fd == 0 ? MF_DEVICE_IN_TTY : MF_DEVICE_OUT_TTY);
 }
 
 int console_size(struct winsize *size)
 {
-    const struct virtio_console_config *config;
-
     find_consoles();
     for (unsigned i = 0; i < 2; i++) {
-        if (!consoles[i] ||
-            !(consoles[i]->features >> VIRTIO_CONSOLE_F_SIZE & 1))
+        const struct device *device = &consoles[i].device;
+        uint16_t cols, rows;
+
+        if (!device_has_feature(device, VIRTIO_CONSOLE_F_SIZE))
             continue;
-        config = (const struct virtio_console_config *)consoles[i]->config;
-        *size = (struct winsize){config->rows, config->cols, 0, 0};
+        device_read_config(device, offsetof(struct virtio_console_config, cols),
+                           &cols, sizeof(cols));
+        device_read_config(device, offsetof(struct virtio_console_config, rows),
+                           &rows, sizeof(rows));
+        *size = (struct winsize){rows, cols, 0, 0};
         return 0;
     }
     return -ENOTTY;

@@ -1,130 +1,167 @@
 /* SPDX-License-Identifier: MIT */
 /* Disks over virtio block devices (virtio 1.2, 5.2). */
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <mayfly/disk.h>
 
 #include "device.h"
-#include "hypercall.h"
+#include "poll.h"
 #include "ring.h"
 
 #define DISKS_MAX MF_DEVICES_MAX
 
-/* Buffers of one request, its header and status among them. */
+/* Buffers of one chain, its header and status among them. */
 #define PIECES_MAX 16u
 
 /* Bytes of one buffer. */
 #define PIECE_BYTES_MAX (1u << 20)
 
-/* How often to look for an answer before going to sleep: some 20 us. */
-#define LOOKS 500
+#define FEATURE(name) (UINT64_C(1) << VIRTIO_BLK_F_##name)
+#define WANTED                                                                \
+    (FEATURE(SIZE_MAX) | FEATURE(SEG_MAX) | FEATURE(RO) | FEATURE(BLK_SIZE) | \
+     FEATURE(FLUSH) | FEATURE(DISCARD) | FEATURE(WRITE_ZEROES))
+
+/* An operation of this driver's own: DISK_ID_BYTES into the buffer. */
+#define GET_ID ((enum disk_op)(DISK_WRITE_ZEROES_UNMAP + 1))
+
+/* Requests in order; the head points to the first and to the last one. */
+struct list {
+    struct disk_request *first, *last;
+};
 
 struct disk {
+    struct device device; /* entry NULL: not looked for yet */
     struct ring ring;
-    const struct mf_device *device; /* NULL: not looked for yet */
+    struct poll poll;
+    struct list in_flight;
+    struct list ended; /* and not returned yet */
+    bool kick_owed;    /* chains are shown that the device must be told of */
+    bool broken;       /* it has given up */
     uint64_t sectors;
-    uint32_t piece_bytes; /* of one buffer at most, a multiple of a sector */
-    uint32_t pieces;      /* data buffers in one request at most */
+    uint32_t block_bytes;
+    uint32_t part_max;    /* sectors of one chain */
+    uint32_t piece_bytes; /* of one buffer at most, whole sectors */
+    uint32_t discard_max; /* sectors of one range; 0: it cannot */
+    uint32_t zeroes_max;  /* likewise */
 };
 
-/* What the device reads and writes beside the data: one request at a time. */
-struct words {
-    struct virtio_blk_outhdr header;
-    struct virtio_blk_discard_write_zeroes range;
-    char id[DISK_ID_BYTES];
-    uint8_t status;
-};
+/* The device reads and writes these, as the standard lays them out. */
+_Static_assert(sizeof(((struct disk_request *)0)->header) ==
+                   sizeof(struct virtio_blk_outhdr),
+               "header");
+_Static_assert(sizeof(((struct disk_request *)0)->range) ==
+                   sizeof(struct virtio_blk_discard_write_zeroes),
+               "range");
 
-static struct disk disks[DISKS_MAX];
-static struct words words __attribute__((section(".lbss")));
+static struct disk disks[DISKS_MAX] __attribute__((section(".lbss")));
 
-/* ---- Finding ---------------------------------------------------------- */
+/* ---- Lists -------------------------------------------------------------- */
 
-/* Disk number `index` in the table, or NULL. */
-static const struct mf_device *find_disk(unsigned index)
+static void list_add(struct list *list, struct disk_request *request)
 {
-    uint32_t count = mf_boot_page()->device_count;
-
-    for (uint32_t i = 0; i < count; i++)
-        if (device_entry(i)->type == VIRTIO_ID_BLOCK && index-- == 0)
-            return device_entry(i);
-    return NULL;
+    request->next = NULL;
+    request->previous = list->last;
+    if (list->last)
+        list->last->next = request;
+    else
+        list->first = request;
+    list->last = request;
 }
 
-static const struct virtio_blk_config *config_of(const struct mf_device *device)
+static void list_remove(struct list *list, struct disk_request *request)
 {
-    return (const struct virtio_blk_config *)device->config;
+    if (request->previous)
+        request->previous->next = request->next;
+    else
+        list->first = request->next;
+    if (request->next)
+        request->next->previous = request->previous;
+    else
+        list->last = request->previous;
 }
 
-static bool has_feature(const struct disk *disk, unsigned bit)
+/* ---- Opening ------------------------------------------------------------ */
+
+/* A 32-bit field of the configuration space, or `otherwise`. */
+static uint32_t read_u32(const struct disk *disk, unsigned feature,
+                         unsigned offset, uint32_t otherwise)
 {
-    return disk->device->features >> bit & 1;
+    uint32_t value;
+
+    if (!device_has_feature(&disk->device, feature))
+        return otherwise;
+    device_read_config(&disk->device, offset, &value, sizeof(value));
+    return value;
 }
 
-/* The device's limits for one request (5.2.4). */
-static void read_limits(struct disk *disk)
-{
-    const struct virtio_blk_config *config = config_of(disk->device);
+#define READ_U32(disk, feature, field, otherwise) \
+    read_u32(disk, VIRTIO_BLK_F_##feature,        \
+             offsetof(struct virtio_blk_config, field), otherwise)
 
-    disk->sectors = config->capacity;
-    disk->piece_bytes = PIECE_BYTES_MAX;
-    if (has_feature(disk, VIRTIO_BLK_F_SIZE_MAX) &&
-        config->size_max < PIECE_BYTES_MAX)
-        disk->piece_bytes = config->size_max & ~(DISK_SECTOR_BYTES - 1);
-    disk->pieces =
-        has_feature(disk, VIRTIO_BLK_F_SEG_MAX) ? config->seg_max : 1;
-    if (disk->pieces > PIECES_MAX - 2)
-        disk->pieces = PIECES_MAX - 2;
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
 }
 
-/* Returns the disk, ready for requests, or NULL if there is none. */
-static struct disk *get_disk(unsigned index)
+/* What the disk is, and the device's limits for one request (5.2.4). */
+static void read_config(struct disk *disk)
+{
+    uint32_t pieces = READ_U32(disk, SEG_MAX, seg_max, 1);
+    uint32_t bytes = READ_U32(disk, SIZE_MAX, size_max, PIECE_BYTES_MAX);
+
+    device_read_config(&disk->device,
+                       offsetof(struct virtio_blk_config, capacity),
+                       &disk->sectors, sizeof(disk->sectors));
+    disk->block_bytes = READ_U32(disk, BLK_SIZE, blk_size, DISK_SECTOR_BYTES);
+    disk->discard_max = READ_U32(disk, DISCARD, max_discard_sectors, 0);
+    disk->zeroes_max =
+        READ_U32(disk, WRITE_ZEROES, max_write_zeroes_sectors, 0);
+
+    /* A device that sends nonsense gets a sector at a time. */
+    bytes = min_u32(bytes, PIECE_BYTES_MAX) & ~(DISK_SECTOR_BYTES - 1);
+    disk->piece_bytes = bytes ? bytes : DISK_SECTOR_BYTES;
+    pieces = min_u32(pieces, min_u32(disk->ring.size, PIECES_MAX) - 2);
+    disk->part_max =
+        (pieces ? pieces : 1) * (disk->piece_bytes / DISK_SECTOR_BYTES);
+}
+
+/* Sets `*found` to the disk, ready for requests. Returns 0 or -errno. */
+static int get_disk(unsigned index, struct disk **found)
 {
     struct disk *disk;
+    int error;
 
     if (index >= DISKS_MAX)
-        return NULL;
-    disk = &disks[index];
-    if (disk->device)
-        return disk;
-    disk->device = find_disk(index);
-    if (!disk->device)
-        return NULL;
-    ring_init(&disk->ring, device_queue(disk->device, 0),
-              disk->device->features);
-    read_limits(disk);
-    return disk;
+        return -ENODEV;
+    disk = *found = &disks[index];
+    if (disk->device.entry)
+        return disk->broken ? -EIO : 0;
+    error = device_open(&disk->device, VIRTIO_ID_BLOCK, index, WANTED,
+                        &disk->ring, 1);
+    if (!error && disk->ring.size < 3)
+        error = -EIO; /* a request has no room in it */
+    if (!error)
+        read_config(disk);
+    else if (disk->device.entry)
+        disk->broken = true; /* it is there, and of no use */
+    return error;
 }
 
-/* ---- Requests --------------------------------------------------------- */
+/* ---- Requests ----------------------------------------------------------- */
 
-/* Waits for the one request that is in flight. */
-static void wait_for_answer(struct disk *disk)
-{
-    uint64_t *events = &mf_boot_page()->events;
-    uint64_t event = UINT64_C(1) << disk->device->event;
-    uint32_t written;
-
-    for (unsigned i = 0; i < LOOKS; i++) {
-        if (ring_reap(&disk->ring, &written) >= 0)
-            return;
-        __builtin_ia32_pause();
-    }
-    ring_want_event(&disk->ring);
-    for (;;) {
-        /*
-         * Clear, then look, then wait on what the word was: an event that
-         * comes after the look changes the word. Partner: event_raise().
-         */
-        uint64_t seen = __atomic_and_fetch(events, ~event, __ATOMIC_ACQ_REL);
-
-        if (ring_reap(&disk->ring, &written) >= 0)
-            return;
-        mf_hypercall(MF_HC_WAIT, seen, MF_WAIT_FOREVER);
-    }
-}
+/* What the device calls it, by enum disk_op. */
+static const uint32_t types[] = {
+    [DISK_READ] = VIRTIO_BLK_T_IN,
+    [DISK_WRITE] = VIRTIO_BLK_T_OUT,
+    [DISK_FLUSH] = VIRTIO_BLK_T_FLUSH,
+    [DISK_DISCARD] = VIRTIO_BLK_T_DISCARD,
+    [DISK_WRITE_ZEROES] = VIRTIO_BLK_T_WRITE_ZEROES,
+    [DISK_WRITE_ZEROES_UNMAP] = VIRTIO_BLK_T_WRITE_ZEROES,
+    [GET_ID] = VIRTIO_BLK_T_GET_ID,
+};
 
 static int error_from_status(uint8_t status)
 {
@@ -138,36 +175,27 @@ static int error_from_status(uint8_t status)
     }
 }
 
-/*
- * Does one request (5.2.6): the header, then data that the device reads, or
- * writes if `writable`, then the status. Returns 0 or -errno.
- */
-static int do_request(struct disk *disk, uint32_t type, uint64_t sector,
-                      void *data, uint32_t bytes, bool writable)
+/* Whether its sectors are moved from or to a buffer. */
+static bool moves_data(const struct disk_request *request)
 {
-    struct iovec pieces[PIECES_MAX];
-    unsigned count = 0;
+    return request->op == DISK_READ || request->op == DISK_WRITE;
+}
 
-    words.header = (struct virtio_blk_outhdr){.type = type, .sector = sector};
-    words.status = 0xff;
-    pieces[count++] = (struct iovec){&words.header, sizeof(words.header)};
-    for (uint32_t done = 0; done < bytes; done += disk->piece_bytes) {
-        uint32_t left = bytes - done;
-
-        pieces[count++] = (struct iovec){
-            (char *)data + done,
-            left < disk->piece_bytes ? left : disk->piece_bytes,
-        };
+/* Sectors of such a request that fit in one chain; 0: it has no sectors. */
+static uint32_t most_of(const struct disk *disk, enum disk_op op)
+{
+    switch (op) {
+    case DISK_READ:
+    case DISK_WRITE:
+        return disk->part_max;
+    case DISK_DISCARD:
+        return disk->discard_max;
+    case DISK_WRITE_ZEROES:
+    case DISK_WRITE_ZEROES_UNMAP:
+        return disk->zeroes_max;
+    default:
+        return 0;
     }
-    pieces[count++] = (struct iovec){&words.status, sizeof(words.status)};
-
-    unsigned readable = writable ? 1 : count - 1;
-    /* Nothing else is in flight: there is room. */
-    ring_add(&disk->ring, pieces, readable, count - readable);
-    if (ring_publish(&disk->ring))
-        mf_hypercall(MF_HC_KICK, UINT64_C(1) << disk->device->doorbell, 0);
-    wait_for_answer(disk);
-    return error_from_status(words.status);
 }
 
 static bool has_sectors(const struct disk *disk, uint64_t sector,
@@ -176,124 +204,364 @@ static bool has_sectors(const struct disk *disk, uint64_t sector,
     return sector <= disk->sectors && count <= disk->sectors - sector;
 }
 
-/* Reads or writes, in as many requests as it takes. */
-static long move_sectors(struct disk *disk, uint32_t type, uint64_t sector,
-                         void *buffer, long count)
+/* Checks what can be known before the device sees it. Returns 0 or -errno. */
+static int check_request(const struct disk *disk,
+                         const struct disk_request *request)
 {
-    uint64_t most = (uint64_t)disk->pieces * disk->piece_bytes;
-    uint64_t left;
+    uintptr_t buffer = (uintptr_t)request->buffer;
 
-    if (count < 0 || !has_sectors(disk, sector, (uint64_t)count))
+    if (request->op == DISK_FLUSH || request->op == GET_ID)
+        return 0;
+    if (request->op != DISK_READ &&
+        device_has_feature(&disk->device, VIRTIO_BLK_F_RO))
+        return -EROFS;
+    if (!most_of(disk, request->op))
+        return -EOPNOTSUPP;
+    if (!has_sectors(disk, request->sector, request->sectors))
         return -EINVAL;
-    left = (uint64_t)count * DISK_SECTOR_BYTES;
-    if (left > 0 && !device_can_reach((uintptr_t)buffer, left))
+    if (moves_data(request) && request->sectors > 0 &&
+        (request->sectors > UINT64_MAX / DISK_SECTOR_BYTES ||
+         !device_can_reach(buffer, request->sectors * DISK_SECTOR_BYTES)))
         return -EFAULT;
-    while (left > 0) {
-        uint32_t bytes = (uint32_t)(left < most ? left : most);
-        int error = do_request(disk, type, sector, buffer, bytes,
-                               type == VIRTIO_BLK_T_IN);
+    return 0;
+}
 
-        if (error)
-            return error;
-        sector += bytes / DISK_SECTOR_BYTES;
-        buffer = (char *)buffer + bytes;
-        left -= bytes;
+/* Cuts `bytes` bytes into pieces. Returns how many. */
+static unsigned cut_data(const struct disk *disk, char *data, uint32_t bytes,
+                         struct iovec *pieces)
+{
+    unsigned count = 0;
+
+    while (bytes > 0) {
+        uint32_t part = min_u32(bytes, disk->piece_bytes);
+
+        pieces[count++] = (struct iovec){data, part};
+        data += part;
+        bytes -= part;
     }
     return count;
 }
 
-/* ---- What programs call ------------------------------------------------ */
+/* The data of the request's current part. Returns its pieces. */
+static unsigned describe_data(const struct disk *disk,
+                              struct disk_request *request,
+                              struct iovec *pieces)
+{
+    char *buffer = request->buffer;
+
+    switch ((unsigned)request->op) {
+    case DISK_READ:
+    case DISK_WRITE:
+        return cut_data(disk, buffer + request->done * DISK_SECTOR_BYTES,
+                        request->part * DISK_SECTOR_BYTES, pieces);
+    case DISK_FLUSH:
+        return 0;
+    case GET_ID:
+        pieces[0] = (struct iovec){buffer, DISK_ID_BYTES};
+        return 1;
+    default:
+        request->range.sector = request->sector + request->done;
+        request->range.sectors = request->part;
+        request->range.flags = request->op == DISK_WRITE_ZEROES_UNMAP
+                                   ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
+                                   : 0;
+        pieces[0] = (struct iovec){&request->range, sizeof(request->range)};
+        return 1;
+    }
+}
+
+/*
+ * Adds the next part of a request to the ring (5.2.6): the header, data that
+ * the device reads or writes, the status. Returns 0, or -EAGAIN if there is no
+ * room.
+ */
+static int add_part(struct disk *disk, struct disk_request *request)
+{
+    bool device_writes = request->op == DISK_READ || request->op == GET_ID;
+    uint64_t left = request->sectors - request->done;
+    uint32_t most = most_of(disk, request->op);
+    struct iovec pieces[PIECES_MAX];
+    unsigned data;
+    int head;
+
+    request->part = left < most ? (uint32_t)left : most;
+    request->header.type = types[request->op];
+    request->header.reserved = 0;
+    request->header.sector =
+        moves_data(request) ? request->sector + request->done : 0;
+    request->status = 0xff;
+    pieces[0] = (struct iovec){&request->header, sizeof(request->header)};
+    data = describe_data(disk, request, pieces + 1);
+    pieces[data + 1] = (struct iovec){&request->status, 1};
+
+    head = device_writes ? ring_add(&disk->ring, pieces, 1, data + 1)
+                         : ring_add(&disk->ring, pieces, data + 1, 1);
+    if (head < 0)
+        return head;
+    /*
+     * The device may begin, if it is looking. If it is not, it is told later,
+     * of all that has come together by then.
+     */
+    if (ring_publish(&disk->ring))
+        disk->kick_owed = true;
+    return 0;
+}
+
+static void end_request(struct disk *disk, struct disk_request *request,
+                        int error)
+{
+    request->error = error;
+    list_remove(&disk->in_flight, request);
+    list_add(&disk->ended, request);
+}
+
+/* The request whose header is the first piece of this chain. */
+static struct disk_request *request_of(const struct disk *disk, int head)
+{
+    return (struct disk_request *)(disk->ring.desc[head].addr -
+                                   offsetof(struct disk_request, header));
+}
+
+/* Takes back one chain, and lets its request go on with the next part. */
+static void reap_part(struct disk *disk, int head)
+{
+    struct disk_request *request = request_of(disk, head);
+    int error = error_from_status(request->status);
+
+    request->done += request->part;
+    if (!error && request->part > 0 && request->done < request->sectors) {
+        /* What came back has left room for as many pieces: it fits. */
+        error = add_part(disk, request);
+        if (!error)
+            return;
+    }
+    end_request(disk, request, error);
+}
+
+static void reap_all(struct disk *disk)
+{
+    uint32_t written;
+    int head;
+
+    while ((head = ring_reap(&disk->ring, &written)) >= 0)
+        reap_part(disk, head);
+}
+
+/* ---- The device's turn -------------------------------------------------- */
+
+static void kick(struct disk *disk)
+{
+    if (!disk->kick_owed)
+        return;
+    disk->kick_owed = false;
+    device_kick(&disk->device, 0);
+}
+
+/* The device has given up: nothing in flight comes back any more. */
+static void give_up(struct disk *disk)
+{
+    disk->broken = true;
+    while (disk->in_flight.first)
+        end_request(disk, disk->in_flight.first, -EIO);
+}
+
+/*
+ * One step towards the end of what is in flight: a kick, if one is owed, which
+ * may be all that it takes; else a wait for the next chain.
+ */
+static void step(struct disk *disk)
+{
+    if (disk->kick_owed) {
+        kick(disk);
+    } else if (poll_ring(&disk->poll, &disk->device, &disk->ring)) {
+        give_up(disk);
+        return;
+    }
+    reap_all(disk);
+}
+
+/* ---- What programs call: several at a time ------------------------------ */
+
+/* Whether there is nothing to ask the device for. */
+static bool is_empty(const struct disk *disk,
+                     const struct disk_request *request)
+{
+    /* Without the feature the device writes through. */
+    if (request->op == DISK_FLUSH)
+        return !device_has_feature(&disk->device, VIRTIO_BLK_F_FLUSH);
+    return request->op != GET_ID && request->sectors == 0;
+}
+
+static int submit(struct disk *disk, struct disk_request *request)
+{
+    int error = check_request(disk, request);
+
+    if (error)
+        return error;
+    request->error = 0;
+    request->done = 0;
+    if (is_empty(disk, request)) {
+        list_add(&disk->ended, request);
+        return 0;
+    }
+    error = add_part(disk, request);
+    if (!error)
+        list_add(&disk->in_flight, request);
+    return error;
+}
+
+int disk_submit(unsigned index, struct disk_request *request)
+{
+    struct disk *disk;
+    int error = get_disk(index, &disk);
+
+    if (error)
+        return error;
+    if ((unsigned)request->op > DISK_WRITE_ZEROES_UNMAP)
+        return -EINVAL;
+    return submit(disk, request);
+}
+
+int disk_kick(unsigned index)
+{
+    struct disk *disk;
+    int error = get_disk(index, &disk);
+
+    if (!error)
+        kick(disk);
+    return error;
+}
+
+/* Lets requests end; if `wait` is not set, without a wait. */
+static void find_ended(struct disk *disk, bool wait)
+{
+    reap_all(disk);
+    while (!disk->ended.first && disk->in_flight.first) {
+        if (wait || disk->kick_owed) {
+            step(disk);
+            continue;
+        }
+        if (device_is_broken(&disk->device)) {
+            reap_all(disk); /* what it did before */
+            give_up(disk);
+        }
+        return;
+    }
+}
+
+struct disk_request *disk_complete(unsigned index, bool wait)
+{
+    struct disk_request *request;
+    struct disk *disk;
+
+    if (get_disk(index, &disk) == -ENODEV)
+        return NULL;
+    if (!disk->ended.first)
+        find_ended(disk, wait);
+    request = disk->ended.first;
+    if (request)
+        list_remove(&disk->ended, request);
+    return request;
+}
+
+/* ---- What programs call: one at a time ---------------------------------- */
+
+/* The simple functions' request, and where the device puts a name. */
+static struct disk_request simple __attribute__((section(".lbss")));
+static char simple_id[DISK_ID_BYTES] __attribute__((section(".lbss")));
+
+/* Takes it out of those that have ended. Returns whether it had. */
+static bool take_simple(struct disk *disk)
+{
+    struct disk_request *request = disk->ended.first;
+
+    while (request && request != &simple)
+        request = request->next;
+    if (request)
+        list_remove(&disk->ended, request);
+    return request;
+}
+
+/* Does one request from beginning to end. Returns 0 or -errno. */
+static int do_request(unsigned index, enum disk_op op, uint64_t sector,
+                      uint64_t sectors, void *buffer)
+{
+    struct disk *disk;
+    int error = get_disk(index, &disk);
+
+    if (error)
+        return error;
+    simple = (struct disk_request){
+        .op = op, .sector = sector, .sectors = sectors, .buffer = buffer};
+    while ((error = submit(disk, &simple)) == -EAGAIN && !disk->broken)
+        step(disk); /* the ring is full of the program's requests */
+    if (error)
+        return disk->broken ? -EIO : error;
+    while (!take_simple(disk))
+        step(disk);
+    return simple.error;
+}
 
 int disk_count(void)
 {
-    unsigned count = 0;
-
-    while (count < DISKS_MAX && find_disk(count))
-        count++;
-    return (int)count;
+    return (int)device_count(VIRTIO_ID_BLOCK);
 }
 
 int disk_open(unsigned index, struct disk_info *info)
 {
-    struct disk *disk = get_disk(index);
-    int error;
+    struct disk *disk;
+    int error = get_disk(index, &disk);
 
-    if (!disk)
-        return -ENODEV;
+    if (error)
+        return error;
     *info = (struct disk_info){
         .sectors = disk->sectors,
-        .block_bytes = has_feature(disk, VIRTIO_BLK_F_BLK_SIZE)
-                           ? config_of(disk->device)->blk_size
-                           : DISK_SECTOR_BYTES,
-        .read_only = has_feature(disk, VIRTIO_BLK_F_RO),
-        .can_discard = has_feature(disk, VIRTIO_BLK_F_DISCARD),
+        .block_bytes = disk->block_bytes,
+        .depth = disk->ring.size / 3u,
+        .read_only = device_has_feature(&disk->device, VIRTIO_BLK_F_RO),
+        .can_discard = disk->discard_max > 0,
+        .can_write_zeroes = disk->zeroes_max > 0,
     };
-    error =
-        do_request(disk, VIRTIO_BLK_T_GET_ID, 0, words.id, DISK_ID_BYTES, true);
+    error = do_request(index, GET_ID, 0, 0, simple_id);
     if (!error)
-        memcpy(info->id, words.id, DISK_ID_BYTES);
+        memcpy(info->id, simple_id, DISK_ID_BYTES);
     return error;
+}
+
+static long move_sectors(unsigned index, enum disk_op op, uint64_t sector,
+                         void *buffer, long sectors)
+{
+    /* A negative number is a very large one: it is refused. */
+    int error = do_request(index, op, sector, (uint64_t)sectors, buffer);
+    return error ? error : sectors;
 }
 
 long disk_read(unsigned index, uint64_t sector, void *buffer, long sectors)
 {
-    struct disk *disk = get_disk(index);
-
-    if (!disk)
-        return -ENODEV;
-    return move_sectors(disk, VIRTIO_BLK_T_IN, sector, buffer, sectors);
+    return move_sectors(index, DISK_READ, sector, buffer, sectors);
 }
 
 long disk_write(unsigned index, uint64_t sector, const void *buffer,
                 long sectors)
 {
-    struct disk *disk = get_disk(index);
-
-    if (!disk)
-        return -ENODEV;
-    if (has_feature(disk, VIRTIO_BLK_F_RO))
-        return -EROFS;
-    return move_sectors(disk, VIRTIO_BLK_T_OUT, sector,
-                        (void *)(uintptr_t)buffer, sectors);
+    return move_sectors(index, DISK_WRITE, sector, (void *)(uintptr_t)buffer,
+                        sectors);
 }
 
 int disk_flush(unsigned index)
 {
-    struct disk *disk = get_disk(index);
-
-    if (!disk)
-        return -ENODEV;
-    /* Without the feature the device writes through. */
-    if (!has_feature(disk, VIRTIO_BLK_F_FLUSH))
-        return 0;
-    return do_request(disk, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, false);
+    return do_request(index, DISK_FLUSH, 0, 0, NULL);
 }
 
 int disk_discard(unsigned index, uint64_t sector, uint64_t sectors)
 {
-    struct disk *disk = get_disk(index);
-    int error = 0;
+    return do_request(index, DISK_DISCARD, sector, sectors, NULL);
+}
 
-    if (!disk)
-        return -ENODEV;
-    if (has_feature(disk, VIRTIO_BLK_F_RO))
-        return -EROFS;
-    if (!has_feature(disk, VIRTIO_BLK_F_DISCARD))
-        return -EOPNOTSUPP;
-    if (!has_sectors(disk, sector, sectors))
-        return -EINVAL;
-    while (sectors > 0 && !error) {
-        uint32_t most = config_of(disk->device)->max_discard_sectors;
-        uint32_t part = sectors < most ? (uint32_t)sectors : most;
-
-        words.range = (struct virtio_blk_discard_write_zeroes){
-            .sector = sector,
-            .num_sectors = part,
-        };
-        error = do_request(disk, VIRTIO_BLK_T_DISCARD, 0, &words.range,
-                           sizeof(words.range), false);
-        sector += part;
-        sectors -= part;
-    }
-    return error;
+int disk_write_zeroes(unsigned index, uint64_t sector, uint64_t sectors,
+                      bool unmap)
+{
+    return do_request(index,
+                      unmap ? DISK_WRITE_ZEROES_UNMAP : DISK_WRITE_ZEROES,
+                      sector, sectors, NULL);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The hypercall instruction. */
+/* The hypercall, and what else a test on the host replaces. */
 #include "guest_rt/hypercall.h"
+
+uint64_t (*mf_before_sleep)(uint64_t deadline_ns);
 
 long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
 {
@@ -12,4 +14,9 @@ long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
                        "S"(b), [port] "N"(MF_HYPERCALL_PORT)
                      : "memory");
     return result;
+}
+
+uint64_t mf_tsc(void)
+{
+    return __builtin_ia32_rdtsc();
 }

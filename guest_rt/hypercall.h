@@ -13,6 +13,22 @@
  */
 long mf_hypercall(unsigned number, uint64_t a, uint64_t b);
 
+/* The time stamp counter, whose rate is mf_clock.tsc_khz. Likewise. */
+uint64_t mf_tsc(void);
+
+/*
+ * Who wants to do something before the guest sleeps (report.h), or NULL. A
+ * pointer, so that programs that do not need it do not have it. Gets the
+ * deadline of the sleep and returns it, or an earlier one to be called again.
+ */
+extern uint64_t (*mf_before_sleep)(uint64_t deadline_ns);
+
+/* What to hand to MF_HC_WAIT for a sleep until deadline_ns. */
+static inline uint64_t mf_sleep_deadline(uint64_t deadline_ns)
+{
+    return mf_before_sleep ? mf_before_sleep(deadline_ns) : deadline_ns;
+}
+
 /*
  * The boot page. It is the guest's own memory, but the monitor writes its
  * clock, event word and generation at any time: read those atomically.

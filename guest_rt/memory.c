@@ -6,6 +6,7 @@
 
 #include "guest_rt/hypercall.h"
 #include "guest_rt/region.h"
+#include "guest_rt/report.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
 
@@ -43,6 +44,12 @@ static struct region *region_of(uintptr_t address, size_t bytes)
         if (region_contains(&all[i], address, bytes))
             return &all[i];
     return NULL;
+}
+
+static void unmap(struct region *region, uintptr_t address, size_t bytes)
+{
+    region_unmap(region, address, bytes);
+    report_freed(regions, REGIONS, bytes);
 }
 
 /* Rounds up to whole pages; 0 when that does not fit. */
@@ -126,7 +133,7 @@ long __mayfly_sys_munmap(long address, long length)
     region = region_of((uintptr_t)address, bytes);
     if (!region)
         return -EINVAL;
-    region_unmap(region, (uintptr_t)address, bytes);
+    unmap(region, (uintptr_t)address, bytes);
     return 0;
 }
 
@@ -145,7 +152,7 @@ long __mayfly_sys_mremap(long address, long old_length, long new_length,
         return -EFAULT;
     if (new <= old) {
         if (new < old)
-            region_unmap(region, (uintptr_t)address + new, old - new);
+            unmap(region, (uintptr_t)address + new, old - new);
         return address;
     }
     if (region_map_free(region, (uintptr_t)address + old, new - old))
@@ -156,7 +163,7 @@ long __mayfly_sys_mremap(long address, long old_length, long new_length,
     if (moved < 0)
         return moved;
     memcpy((void *)moved, (void *)address, old);
-    region_unmap(region, (uintptr_t)address, old);
+    unmap(region, (uintptr_t)address, old);
     return moved;
 }
 

@@ -75,6 +75,8 @@ bool region_set_brk(struct region *region, uintptr_t brk)
     if (brk > old) {
         clear_used(region, old, brk);
         mark_used(region, old, brk);
+        if (brk > region->clean_high)
+            region->reported = 0; /* it may come back, and used by then */
     }
     return true;
 }
@@ -99,9 +101,15 @@ static void add_hole(struct region *region, uintptr_t from, uintptr_t to)
         return;
     }
     hole = (struct region_hole *)from;
-    hole->next = *link;
-    hole->bytes = to - from;
+    *hole = (struct region_hole){.next = *link, .bytes = to - from};
     *link = hole;
+}
+
+/* Below floor nothing is reported that is handed out. */
+static void lower_floor(struct region *region, uintptr_t floor)
+{
+    region->floor = floor;
+    region->reported = min(region->reported, floor);
 }
 
 /* Takes [from, to) out of all holes. */
@@ -111,23 +119,21 @@ static void cut_holes(struct region *region, uintptr_t from, uintptr_t to)
 
     while ((hole = *link) && (uintptr_t)hole < to) {
         uintptr_t start = (uintptr_t)hole, end = hole_end(hole);
-        struct region_hole *next = hole->next;
+        struct region_hole old = *hole;
 
         if (end <= from) {
             link = &hole->next;
             continue;
         }
-        *link = next;
+        *link = old.next;
         if (end > to) {
             hole = (struct region_hole *)to;
-            hole->next = next;
-            hole->bytes = end - to;
+            *hole = (struct region_hole){*link, end - to, old.reported};
             *link = hole;
         }
         if (start < from) {
             hole = (struct region_hole *)start;
-            hole->next = *link;
-            hole->bytes = from - start;
+            *hole = (struct region_hole){*link, from - start, old.reported};
             *link = hole;
             link = &hole->next;
         }
@@ -155,7 +161,7 @@ uintptr_t region_map(struct region *region, size_t bytes)
         cut_holes(region, address, address + bytes);
     } else if (bytes <= region->floor - region->brk) {
         address = region->floor - bytes;
-        region->floor = address;
+        lower_floor(region, address);
     } else {
         return 0;
     }
@@ -176,7 +182,7 @@ bool region_map_fixed(struct region *region, uintptr_t address, size_t bytes,
         uintptr_t floor = region->floor;
 
         if (address < floor) {
-            region->floor = address;
+            lower_floor(region, address);
             if (end < floor)
                 add_hole(region, end, floor);
         }
@@ -208,6 +214,53 @@ void region_unmap(struct region *region, uintptr_t address, size_t bytes)
 
     if (from < to)
         add_hole(region, from, to);
+}
+
+/* Used memory below floor that is free and not reported begins here. */
+static uintptr_t unreported_from(const struct region *region)
+{
+    uintptr_t from = max(region->clean_high, region->brk);
+
+    return min(max(from, region->reported), region->floor);
+}
+
+/* Bytes of a hole that are worth a report: not its head, which is in use. */
+static size_t unreported_in(const struct region_hole *hole, size_t least)
+{
+    size_t bytes = hole->bytes - REGION_PAGE;
+
+    return !hole->reported && bytes >= least ? bytes : 0;
+}
+
+bool region_find_unreported(struct region *region, size_t least,
+                            uintptr_t *from, uintptr_t *to)
+{
+    *from = unreported_from(region);
+    *to = region->floor;
+    if (*to - *from >= least) {
+        region->reported = *to;
+        return true;
+    }
+    for (struct region_hole *hole = region->holes; hole; hole = hole->next) {
+        if (!unreported_in(hole, least))
+            continue;
+        hole->reported = true;
+        *from = (uintptr_t)hole + REGION_PAGE;
+        *to = hole_end(hole);
+        return true;
+    }
+    return false;
+}
+
+size_t region_unreported_bytes(const struct region *region, size_t least)
+{
+    size_t bytes = region->floor - unreported_from(region);
+
+    if (bytes < least)
+        bytes = 0;
+    for (struct region_hole *hole = region->holes; hole; hole = hole->next)
+        bytes += unreported_in(hole, least);
+    return bytes;
 }
 
 size_t region_free_bytes(const struct region *region)

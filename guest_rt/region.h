@@ -18,6 +18,11 @@
  * Memory is handed out zeroed. [clean_low, clean_high) has never been handed
  * out and is zero already; all else is cleared again.
  *
+ * What was given back may be reported to the host, which then keeps no memory
+ * for it (report.h). Each hole notes whether all of it but its first page, in
+ * which that is noted, has been; below floor it is all from clean_high up to
+ * reported. A hole that grows counts as not reported.
+ *
  * All addresses and sizes are multiples of REGION_PAGE unless said otherwise.
  * Not thread-safe: callers serialise.
  */
@@ -31,6 +36,7 @@
 struct region_hole {
     struct region_hole *next; /* the next higher one */
     size_t bytes;
+    bool reported;
 };
 
 struct region {
@@ -38,6 +44,7 @@ struct region {
     uintptr_t brk; /* the break, rounded up to a page */
     uintptr_t floor;
     uintptr_t clean_low, clean_high;
+    uintptr_t reported; /* see above; below clean_high: nothing */
     struct region_hole *holes;
 };
 
@@ -76,6 +83,17 @@ bool region_map_free(struct region *region, uintptr_t address, size_t bytes);
  * below the break stays.
  */
 void region_unmap(struct region *region, uintptr_t address, size_t bytes);
+
+/*
+ * Finds [*from, *to), at least `least` bytes that were handed out once, are
+ * free, and were not found since. They must not be touched before the next call
+ * for this region. Returns whether there is such a range.
+ */
+bool region_find_unreported(struct region *region, size_t least,
+                            uintptr_t *from, uintptr_t *to);
+
+/* How many bytes region_find_unreported() would find. */
+size_t region_unreported_bytes(const struct region *region, size_t least);
 
 /* Bytes that are not handed out. */
 size_t region_free_bytes(const struct region *region);

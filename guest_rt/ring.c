@@ -17,10 +17,7 @@ void ring_init(struct ring *ring, const struct mf_queue *queue,
     };
     for (uint16_t i = 0; i < ring->size; i++)
         ring->desc[i].next = i + 1;
-    if (ring->event_idx)
-        ring->avail->ring[ring->size] = UINT16_MAX; /* the farthest index */
-    else
-        ring->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    ring_refuse_event(ring);
 }
 
 int ring_add(struct ring *ring, const struct iovec *iov, unsigned readable,
@@ -85,17 +82,24 @@ static void free_chain(struct ring *ring, uint16_t head)
     ring->free_first = head;
 }
 
-static bool has_used(const struct ring *ring)
+bool ring_has_used(struct ring *ring)
 {
+    /*
+     * The device's cache line is only looked at when all that it was seen to
+     * have done is reaped: while it works, that line is not cheap.
+     */
+    if (ring->used_seen != ring->reaped)
+        return true;
     /* Partner: the device's release of used->idx, in virtq_publish(). */
-    return __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE) != ring->reaped;
+    ring->used_seen = __atomic_load_n(&ring->used->idx, __ATOMIC_ACQUIRE);
+    return ring->used_seen != ring->reaped;
 }
 
 int ring_reap(struct ring *ring, uint32_t *written)
 {
     const struct vring_used_elem *used;
 
-    if (!has_used(ring))
+    if (!ring_has_used(ring))
         return -EAGAIN;
     used = &ring->used->ring[ring->reaped & (ring->size - 1)];
     *written = used->len;
@@ -113,5 +117,15 @@ bool ring_want_event(struct ring *ring)
         __atomic_store_n(&ring->avail->flags, 0, __ATOMIC_RELAXED);
     /* Partner: the fence in virtq_publish(). */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    return has_used(ring);
+    return ring_has_used(ring);
+}
+
+void ring_refuse_event(struct ring *ring)
+{
+    if (ring->event_idx) /* the farthest index */
+        __atomic_store_n(&ring->avail->ring[ring->size],
+                         (uint16_t)(ring->reaped - 1), __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&ring->avail->flags, VRING_AVAIL_F_NO_INTERRUPT,
+                         __ATOMIC_RELAXED);
 }

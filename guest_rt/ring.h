@@ -27,6 +27,7 @@ struct ring {
     uint16_t added;            /* chains added, modulo 2^16 */
     uint16_t published;        /* of these, shown to the device */
     uint16_t reaped;           /* of these, returned */
+    uint16_t used_seen;        /* used->idx when it was looked at last */
     bool event_idx;            /* VIRTIO_RING_F_EVENT_IDX negotiated */
 };
 
@@ -38,6 +39,12 @@ void ring_init(struct ring *ring, const struct mf_queue *queue,
 static inline unsigned ring_in_flight(const struct ring *ring)
 {
     return (uint16_t)(ring->added - ring->reaped);
+}
+
+/* Returns the head that the next chain to be added gets, if there is room. */
+static inline uint16_t ring_next_head(const struct ring *ring)
+{
+    return ring->free_first;
 }
 
 /*
@@ -52,6 +59,9 @@ int ring_add(struct ring *ring, const struct iovec *iov, unsigned readable,
 /* Shows all added chains to the device. Returns whether it wants a kick. */
 bool ring_publish(struct ring *ring);
 
+/* Returns whether ring_reap() would find a chain. */
+bool ring_has_used(struct ring *ring);
+
 /*
  * Returns the head of the next chain that the device has used, with the bytes
  * it wrote in `*written`, or -EAGAIN if there is none.
@@ -64,5 +74,11 @@ int ring_reap(struct ring *ring, uint32_t *written);
  * (with EVENT_IDX: one in 2^16 chains).
  */
 bool ring_want_event(struct ring *ring);
+
+/*
+ * Undoes ring_want_event(), for a driver that goes on looking by itself: there
+ * is no event, but for one that the device has decided on already.
+ */
+void ring_refuse_event(struct ring *ring);
 
 #endif

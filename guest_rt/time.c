@@ -61,9 +61,12 @@ void mf_sleep_until(uint64_t deadline_ns)
     const uint64_t *events = &mf_boot_page()->events;
 
     /* An event ends the wait too: whoever it is for clears and handles it. */
-    while (mf_clock_monotonic() < deadline_ns)
+    while (mf_clock_monotonic() < deadline_ns) {
+        uint64_t until_ns = mf_sleep_deadline(deadline_ns);
+
         mf_hypercall(MF_HC_WAIT, __atomic_load_n(events, __ATOMIC_ACQUIRE),
-                     deadline_ns);
+                     until_ns);
+    }
 }
 
 static uint64_t saturating_add(uint64_t a, uint64_t b)

@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include "guest_rt/hypercall.h"
+#include "guest_rt/runtime.h"
+#include "vmm/base/os.h"
 
 #define RAM_BYTES (VM_MEM_BYTES - MF_BOOT_PAGE)
 
 extern char __data_start, _end; /* by the linker: all static data */
 
 struct vm vm;
+uint64_t (*mf_before_sleep)(uint64_t deadline_ns);
 
 static void *map_ram(int fd, void *at, int flags)
 {
@@ -64,21 +67,19 @@ void vm_add_disk(const struct blk_options *options)
     cr_assert_eq(native_add(&vm.native, &disk->dev, 0), 0);
 }
 
+void vm_add_net(const struct net_options *options, uint64_t hidden)
+{
+    cr_assert_eq(net_init(&vm.net, options), 0);
+    vm.net.dev.offered &= ~hidden;
+    cr_assert_eq(native_add(&vm.native, &vm.net.dev, 0), 0);
+}
+
 void *vm_device_view(uint64_t at)
 {
     void *host;
 
     cr_assert_eq(gmem_map(&vm.mem, gpa(at), 1, &host), 0);
     return host;
-}
-
-/* The file that the device wants to be polled, or -1. */
-static int input_fd(struct vdev *dev)
-{
-    struct pollfd file;
-
-    vdev_want(dev, &file);
-    return file.fd;
 }
 
 static long kick(uint64_t doorbells)
@@ -89,28 +90,75 @@ static long kick(uint64_t doorbells)
     return 0;
 }
 
-static long wait_for_event(uint64_t seen)
+/* Milliseconds until that host time, for poll(). */
+static int timeout_until(uint64_t ns)
+{
+    uint64_t now = os_now_ns();
+
+    if (ns == VDEV_NEVER)
+        return -1;
+    return ns <= now ? 0 : (int)((ns - now + 999999) / 1000000);
+}
+
+/*
+ * Blocks until devices may have work. Does not with `at_once`: then false if
+ * they have none.
+ */
+static bool block(bool at_once)
+{
+    struct vdev_set *set = &vm.native.set;
+    struct pollfd files[MF_DEVICES_MAX];
+    uint64_t wake_ns = vdev_set_want(set, VDEV_SET_ALL, files);
+    bool wants = at_once || wake_ns != VDEV_NEVER;
+    int found;
+
+    for (unsigned i = 0; i < set->count; i++)
+        wants = wants || files[i].fd >= 0;
+    cr_assert(wants, "waits for nothing");
+    found = poll(files, set->count, at_once ? 0 : timeout_until(wake_ns));
+    cr_assert_geq(found, 0);
+    while (vdev_set_ready(set, files) == -EINTR)
+        continue;
+    if (wake_ns != VDEV_NEVER)
+        cr_assert_eq(vdev_set_serve(set, VDEV_SET_ALL), 0);
+    return found > 0 || !at_once;
+}
+
+static long wait_for_event(uint64_t seen, uint64_t deadline_ns)
 {
     vm.waits++;
     while (vdev_set_serve(&vm.native.set, VDEV_SET_ALL) == -EINTR)
         continue;
     while (event_read(&vm.native.events) == seen) {
-        struct pollfd input = {input_fd(&vm.out.dev), POLLIN, 0};
-
-        cr_assert_geq(input.fd, 0, "waits for nothing");
         if (vm.before_block)
             vm.before_block();
-        cr_assert_eq(poll(&input, 1, -1), 1);
-        cr_assert_eq(vdev_ready(&vm.out.dev), 0);
+        if (event_read(&vm.native.events) != seen ||
+            block(deadline_ns != MF_WAIT_FOREVER))
+            continue;
+        /* The time that the guest waits for comes first. */
+        if (vm.now_ns < deadline_ns)
+            vm.now_ns = deadline_ns;
+        break;
     }
     return (long)event_read(&vm.native.events);
 }
 
 long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
 {
+    if (vm.hypercall)
+        return vm.hypercall(number, a, b);
     if (number == MF_HC_KICK)
         return kick(a);
     cr_assert_eq(number, MF_HC_WAIT);
-    cr_assert_eq(b, MF_WAIT_FOREVER);
-    return wait_for_event(a);
+    return wait_for_event(a, b);
+}
+
+uint64_t mf_tsc(void)
+{
+    return vm.tsc += vm.tsc_step;
+}
+
+uint64_t mf_clock_monotonic(void)
+{
+    return vm.now_ns;
 }
