@@ -42,6 +42,7 @@ static bool has_processor_to_spare(void)
 {
     cpu_set_t set;
 
+    CPU_ZERO(&set); /* the kernel fills in as much as it uses */
     return os_syscall(SYS_sched_getaffinity, 0, sizeof(set), &set) > 0 &&
            CPU_COUNT(&set) > 1;
 }
