@@ -124,7 +124,7 @@ void ring_refuse_event(struct ring *ring)
 {
     if (ring->event_idx) /* the farthest index */
         __atomic_store_n(&ring->avail->ring[ring->size],
-                         (uint16_t)(ring->reaped - 1), __ATOMIC_RELAXED);
+                         (uint16_t)(ring->reaped + 0x8000), __ATOMIC_RELAXED);
     else
         __atomic_store_n(&ring->avail->flags, VRING_AVAIL_F_NO_INTERRUPT,
                          __ATOMIC_RELAXED);

@@ -45,6 +45,8 @@ void vdev_reset(struct vdev *dev)
     dev->status = 0;
     dev->features = 0;
     dev->wake_ns = VDEV_NEVER;
+    if (dev->events)
+        event_release(dev->events, dev->event_bit);
     __atomic_store_n(&dev->interrupts, 0, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < dev->class->queue_count; i++)
         virtq_reset(&dev->queues[i]);

@@ -18,11 +18,16 @@ int event_init(struct event_word *events, const struct gmem *mem, gpa_t at)
     return 0;
 }
 
-void event_raise(struct event_word *events, unsigned bit)
+void event_release(struct event_word *events, unsigned bit)
 {
     bug_on(bit >= 64);
-    atomic_fetch_and_explicit(&events->held, ~(UINT64_C(1) << bit),
-                              memory_order_relaxed);
+    if (atomic_load_explicit(&events->held, memory_order_relaxed))
+        atomic_fetch_and(&events->held, ~(UINT64_C(1) << bit));
+}
+
+void event_raise(struct event_word *events, unsigned bit)
+{
+    event_release(events, bit);
     /*
      * Release: the used index that the bit announces is visible first.
      * Partner: the guest's acquire when it clears the bit.

@@ -43,6 +43,9 @@ void event_raise(struct event_word *events, unsigned bit);
  */
 MUST_CHECK bool event_hold(struct event_word *events, unsigned bit);
 
+/* It does not put it off any more: it was reset. */
+void event_release(struct event_word *events, unsigned bit);
+
 /*
  * The guest is about to sleep. Returns whether a device has put something off:
  * whoever serves that device is to do it now.

@@ -324,9 +324,9 @@ void virtq_suppress_kicks(struct virtq *q)
 {
     if (!q->enabled || q->broken)
         return;
-    /* The index just passed is the one that comes up again last. */
+    /* An index that is far from both sides of the driver's. */
     if (q->event_idx)
-        set_avail_event(q, (uint16_t)(q->popped - 1));
+        set_avail_event(q, (uint16_t)(q->popped + 0x8000));
     else
         __atomic_store_n(&q->used->flags, VRING_USED_F_NO_NOTIFY,
                          __ATOMIC_RELAXED);

@@ -58,7 +58,8 @@ static void learn_from_work(struct io_poll *poll, uint64_t ns)
     if (ns <= poll->max_ns)
         poll->limit_ns = min_u64(poll->max_ns, poll->limit_ns * 2);
     else
-        poll->limit_ns = max_u64(least_ns, poll->limit_ns / 2);
+        poll->limit_ns =
+            min_u64(poll->limit_ns, max_u64(least_ns, poll->limit_ns / 2));
 }
 
 /* A look in vain: was it at somebody else's cost? */
@@ -207,7 +208,7 @@ static void hold_off(struct io *io)
 {
     uint64_t now = os_now_ns();
 
-    if (now - atomic_load(&io->not_before) > HOLD_NS_MAX)
+    if (now > atomic_load(&io->not_before) + HOLD_NS_MAX)
         io->hold_ns = HOLD_NS_MIN; /* the last time is long ago */
     atomic_store(&io->not_before, now + io->hold_ns);
     io->hold_ns = min_u64(HOLD_NS_MAX, io->hold_ns * 2);
@@ -265,6 +266,8 @@ static void park(struct io *io)
             break;
     }
     wake_up(io, NULL);
+    if (io->owner->resumed && atomic_load(&io->active))
+        io->owner->resumed(io);
 }
 
 /* Does it earn nothing, and may the guest do without it? */

@@ -51,6 +51,8 @@ struct io_owner {
     bool (*is_watched)(struct io *io);
     /* It has parked. */
     void (*parked)(struct io *io);
+    /* It has the devices again, after that. NULL: nobody wants to know. */
+    void (*resumed)(struct io *io);
 };
 
 struct io {

@@ -157,9 +157,6 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
         *ended = serve_kick(vm, stop->args[0], result);
         vcpu_set_result(&vm->vcpu, 0);
         upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
-        /* The `out` has to be completed before the guest is interrupted. */
-        if (upcall_is_due(&vm->upcalls))
-            vcpu_interrupt(&vm->vcpu);
         return 0;
     case MF_HC_CRASH:
         vm->stats.hypercall_crash++;
@@ -175,12 +172,16 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
  * so it computes. */
 static int deliver_upcall(struct mayfly *vm)
 {
-    if (!upcall_is_due(&vm->upcalls))
+    if (!upcall_due(&vm->upcalls))
         return 0;
     int failure = vcpu_interrupt_guest(&vm->vcpu, &vm->mem, vm->upcalls.entry,
                                        MF_UPCALL_STACK + MF_PAGE_BYTES);
+    if (failure == -EBUSY) {
+        vm->told = UINT64_MAX; /* not before the next stop */
+        return 0;
+    }
     if (failure)
-        return failure == -EBUSY ? 0 : failure;
+        return failure;
     upcall_begin(&vm->upcalls);
     vm->stats.injections++;
     return 0;
@@ -261,6 +262,26 @@ static uint64_t timer_due(const struct mayfly *vm)
     return guest_ns ? clock_host_from_guest(&vm->clock, guest_ns) : UINT64_MAX;
 }
 
+/*
+ * Runs the guest. An upcall that is due already stops it before its next
+ * instruction, when the one that it is in the middle of is completed.
+ */
+static int enter_guest(struct mayfly *vm, struct vcpu_stop *stop)
+{
+    int failure = tick_arm(&vm->tick, timer_due(vm));
+
+    if (failure)
+        return failure;
+    atomic_store(&vm->computing, true);
+    /* After that: what comes now is on_event()'s to tell. */
+    if (upcall_due(&vm->upcalls) & ~vm->told)
+        vcpu_interrupt(&vm->vcpu);
+    vm->told = 0;
+    failure = vcpu_run(&vm->vcpu, stop);
+    atomic_store_explicit(&vm->computing, false, memory_order_relaxed);
+    return failure;
+}
+
 static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
                          char *error)
 {
@@ -269,10 +290,8 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
     vm_note_stage(vm, MAYFLY_STAGE_ENTRY);
     while (!ended) {
         struct vcpu_stop stop;
-        int failure = tick_arm(&vm->tick, timer_due(vm));
+        int failure = enter_guest(vm, &stop);
 
-        if (!failure)
-            failure = vcpu_run(&vm->vcpu, &stop);
         if (failure)
             return error_system(error, failure, "cannot run the guest");
         vm->stats.exits++;

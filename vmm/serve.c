@@ -48,14 +48,17 @@ static bool has_processor_to_spare(void)
 }
 
 /*
- * A device has raised an event, on the I/O thread: wakes a guest that waits,
- * or interrupts one that computes and wants to know.
+ * A device has raised an event: wakes a guest that waits, or interrupts one
+ * that computes and wants to know. On the guest's own thread there is nothing
+ * to do: it looks before it enters the guest (run.c).
  */
 static void on_event(struct event_listener *listener)
 {
     struct mayfly *vm = CONTAINER_OF(listener, struct mayfly, listener);
 
-    if (bell_ring(&vm->bell) || !upcall_is_due(&vm->upcalls))
+    /* Its fence is the partner of the one in enter_guest(), too. */
+    if (bell_ring(&vm->bell) || !atomic_load(&vm->computing) ||
+        !upcall_due(&vm->upcalls))
         return;
     if (atomic_exchange(&vm->signalled, true))
         return; /* on its way already */
@@ -124,9 +127,15 @@ static void io_has_parked(struct io *io)
     bell_ring(&vm_of(io)->bell);
 }
 
+static void io_has_resumed(struct io *io)
+{
+    set_guest_poll(vm_of(io), vm_of(io)->options.poll_ns);
+}
+
 static const struct io_owner io_owner = {
     .is_watched = io_is_watched,
     .parked = io_has_parked,
+    .resumed = io_has_resumed,
 };
 
 static void start_io(struct mayfly *vm)
@@ -135,9 +144,11 @@ static void start_io(struct mayfly *vm)
     vm->native.events.listener = &vm->listener;
     if (vm->options.io == MAYFLY_IO_AUTO)
         vm->io.owner = &io_owner;
+    set_guest_poll(vm, vm->options.poll_ns);
     int error = io_start(&vm->io);
     if (!error)
         return;
+    set_guest_poll(vm, 0);
     vm->native.events.listener = NULL;
     vm->options.io = MAYFLY_IO_INLINE;
     log_warn("no I/O thread: %s", strerror(-error));
@@ -172,7 +183,6 @@ static void consider_io(struct mayfly *vm, uint64_t devices, bool watched)
         io_activate(&vm->io);
     else
         start_io(vm);
-    set_guest_poll(vm, vm->options.poll_ns);
 }
 
 /* ---- Limits and output -------------------------------------------------- */
@@ -316,8 +326,12 @@ static int sleep_once(struct mayfly *vm, uint64_t seen, uint64_t until_ns)
         ready = sleep_until(vm, files, set->count + has_bell, until_ns);
     if (has_bell)
         bell_wake(&vm->bell, ready > 0 && bell->revents);
-    if (ready == -EINTR)
+    if (ready == -EINTR) {
+        /* Seen to here: the next entry need not stop for it. */
+        vcpu_forget_interrupt(&vm->vcpu);
+        atomic_store(&vm->signalled, false);
         return tick_disarm(&vm->tick);
+    }
     if (ready > 0 && vdev_set_ready(set, files) == -EINTR)
         return 0; /* asked again before the next sleep */
     return ready < 0 ? ready : 0;
@@ -355,6 +369,7 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
     /* The guest must see that its deadline has passed. */
     clock_update(&vm->clock);
     vcpu_set_result(&vm->vcpu, events);
+    vm->told = events;
     return clock_publish(&vm->clock, &vm->mem);
 }
 

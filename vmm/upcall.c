@@ -38,13 +38,13 @@ uint64_t upcall_armed(const struct upcall_line *line)
     return __atomic_load_n(&line->boot->upcall_events, __ATOMIC_RELAXED);
 }
 
-bool upcall_is_due(const struct upcall_line *line)
+uint64_t upcall_due(const struct upcall_line *line)
 {
     if (!line->entry)
-        return false;
+        return 0;
     /* Partner: the guest's store of 0, after which it looks at the events. */
     if (__atomic_load_n(&line->boot->upcall_masked, __ATOMIC_ACQUIRE))
-        return false;
+        return 0;
     return event_read(line->events) & upcall_armed(line);
 }
 

@@ -10,7 +10,7 @@
  * vCPU's business. What the guest writes can cost it its own upcalls, or one
  * at each stop of its vCPU, and nothing else.
  *
- * Belongs to the thread that runs the VM, but for upcall_is_due(): any thread.
+ * Belongs to the thread that runs the VM, but for upcall_due(): any thread.
  */
 
 #include <stdbool.h>
@@ -44,9 +44,11 @@ uint64_t upcall_deadline(const struct upcall_line *line);
  */
 void upcall_check_timer(struct upcall_line *line, uint64_t now_ns);
 
-/* Whether an armed event is raised, upcalls are not masked, and there is a
- * handler. */
-bool upcall_is_due(const struct upcall_line *line);
+/*
+ * The events for which an upcall is due: armed and raised, while upcalls are
+ * not masked and there is a handler.
+ */
+uint64_t upcall_due(const struct upcall_line *line);
 
 /* The events that shall cause an upcall, masked or not; 0 without a handler. */
 uint64_t upcall_armed(const struct upcall_line *line);

@@ -286,7 +286,7 @@ int vcpu_run(struct vcpu *vcpu, struct vcpu_stop *stop)
     int result = os_ioctl(vcpu->fd, KVM_RUN, 0);
 
     if (result == -EINTR || result == -EAGAIN) {
-        __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_RELAXED);
+        vcpu_forget_interrupt(vcpu);
         stop->exit = VCPU_EXIT_SIGNAL;
         return 0;
     }
@@ -326,6 +326,11 @@ void vcpu_set_mmio_data(struct vcpu *vcpu, const void *data, unsigned bytes)
 void vcpu_interrupt(struct vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+void vcpu_forget_interrupt(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_RELAXED);
 }
 
 /* What the processor pushes, the lowest address first (Intel SDM 3, 6.14.2). */

@@ -82,6 +82,9 @@ void vcpu_set_mmio_data(struct vcpu *vcpu, const void *data, unsigned bytes);
 /* Makes the current or the next vcpu_run return at once. Signal handlers. */
 void vcpu_interrupt(struct vcpu *vcpu);
 
+/* Takes that back: the caller looks at whatever it was about. */
+void vcpu_forget_interrupt(struct vcpu *vcpu);
+
 /*
  * Makes vcpu_interrupt_guest possible: KVM tells about events of its own at
  * each stop from now on. After vcpu_set_entry, before vcpu_run.

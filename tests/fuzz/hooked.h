@@ -44,6 +44,7 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument);
 #define event_raise        hooked_event_raise
 #define event_read         hooked_event_read
 #define event_hold         hooked_event_hold
+#define event_release      hooked_event_release
 #define event_await        hooked_event_await
 #define event_stop_waiting hooked_event_stop_waiting
 

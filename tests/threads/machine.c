@@ -118,6 +118,7 @@ void machine_start(const struct machine_options *options)
     CHECK(!upcall_init(&vm->upcalls, &vm->mem, &vm->native.events,
                        options->upcall),
           "no upcalls");
+    atomic_store(&vm->computing, true);
     add_devices(options);
     CHECK(!serve_prepare(vm), "no I/O thread");
     CHECK(vm->has_io, "no device for an I/O thread");

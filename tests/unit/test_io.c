@@ -378,7 +378,10 @@ static void has_parked(struct io *of)
     atomic_fetch_add(&parked, 1);
 }
 
-static const struct io_owner owner = {is_watched, has_parked};
+static const struct io_owner owner = {
+    .is_watched = is_watched,
+    .parked = has_parked,
+};
 
 static void start_with_owner(void)
 {
@@ -507,6 +510,5 @@ Test(io, counts_what_it_did)
     wait_until_asleep();
     end();
     cr_assert_geq(io.stats.rounds, 1);
-    cr_assert_geq(io.stats.os_calls, 1);
     cr_assert_eq(io.stats.parks, 0);
 }

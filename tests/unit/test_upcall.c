@@ -36,11 +36,11 @@ TestSuite(upcall, .init = set_up);
 Test(upcall, is_due_when_an_armed_event_is_raised)
 {
     boot()->upcall_events = 1u << 3;
-    cr_assert_not(upcall_is_due(&line));
+    cr_assert_not(upcall_due(&line));
     event_raise(&events, 2);
-    cr_assert_not(upcall_is_due(&line));
+    cr_assert_not(upcall_due(&line));
     event_raise(&events, 3);
-    cr_assert(upcall_is_due(&line));
+    cr_assert(upcall_due(&line));
 }
 
 Test(upcall, is_held_back_while_masked)
@@ -48,9 +48,9 @@ Test(upcall, is_held_back_while_masked)
     boot()->upcall_events = 1;
     event_raise(&events, 0);
     boot()->upcall_masked = 1;
-    cr_assert_not(upcall_is_due(&line));
+    cr_assert_not(upcall_due(&line));
     boot()->upcall_masked = 0;
-    cr_assert(upcall_is_due(&line));
+    cr_assert(upcall_due(&line));
 }
 
 Test(upcall, masks_itself_when_it_begins)
@@ -59,7 +59,7 @@ Test(upcall, masks_itself_when_it_begins)
     event_raise(&events, 0);
     upcall_begin(&line);
     cr_assert_neq(boot()->upcall_masked, 0);
-    cr_assert_not(upcall_is_due(&line));
+    cr_assert_not(upcall_due(&line));
     cr_assert_eq(boot()->events, 1, "the event is the guest's to clear");
 }
 
@@ -68,7 +68,7 @@ Test(upcall, is_never_due_without_a_handler)
     cr_assert_eq(upcall_init(&line, &mem, &events, 0), 0);
     boot()->upcall_events = UINT64_MAX;
     event_raise(&events, 0);
-    cr_assert_not(upcall_is_due(&line));
+    cr_assert_not(upcall_due(&line));
 }
 
 Test(upcall, raises_the_timer_event_at_its_deadline_and_not_before)
