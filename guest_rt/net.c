@@ -162,13 +162,24 @@ int nic_wait_for(struct nic *nic, struct ring *ring)
     return error;
 }
 
-/* Frames that are being sent hold buffers that receiving may need. */
+/*
+ * Whether the card may soon have no buffer left to receive into, because frames
+ * that are being sent are in them.
+ */
+static bool needs_buffers(const struct nic *nic)
+{
+    unsigned had = nic->buffer_count - nic->fresh;
+
+    return nic->forwards > 0 &&
+           ring_in_flight(&nic->rings[NIC_RX]) < had - had / 4;
+}
+
 static bool is_ready(void *context)
 {
     struct nic *nic = context;
 
     return ring_has_used(&nic->rings[NIC_RX]) ||
-           (nic->forwards > 0 && ring_has_used(&nic->rings[NIC_TX]));
+           (needs_buffers(nic) && ring_has_used(&nic->rings[NIC_TX]));
 }
 
 static bool has_news(const struct nic *nic)
@@ -184,7 +195,7 @@ static bool arm(void *context)
 
     nic->asked = true;
     nic->armed = false;
-    found = nic->forwards > 0 && ring_want_event(&nic->rings[NIC_TX]);
+    found = needs_buffers(nic) && ring_want_event(&nic->rings[NIC_TX]);
     found = ring_want_event(&nic->rings[NIC_RX]) || found || has_news(nic);
     nic->stats.waits += !found;
     return found;
@@ -257,7 +268,9 @@ int nic_arm(unsigned index)
     nic->armed = true;
     nic_reclaim(nic);
     nic_show(nic);
-    return ring_want_event(&nic->rings[NIC_RX]);
+    bool found = needs_buffers(nic) && ring_want_event(&nic->rings[NIC_TX]);
+
+    return ring_want_event(&nic->rings[NIC_RX]) || found;
 }
 
 uint64_t nic_event(unsigned index)

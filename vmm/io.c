@@ -3,7 +3,6 @@
 #include "vmm/io.h"
 
 #include <sched.h>
-#include <sys/resource.h>
 
 #include "vmm/base/os.h"
 
@@ -15,8 +14,6 @@
 #define STACK_BYTES ((size_t)MAYFLY_TEST_STACK_KIB << 10)
 #define GUARD_BYTES 4096u
 
-/* The shortest and the first time to look for work, as parts of the longest. */
-#define POLL_LEAST_PART 4
 /* Looks between two questions to the clock. */
 #define LOOKS_A_CLOCK 4
 
@@ -39,39 +36,38 @@
 #define HOLD_NS_MIN 20000000u
 #define HOLD_NS_MAX 640000000u
 
-/* ---- How long to look ---------------------------------------------------- */
+/* How often to move to another processor, at most. */
+#define MOVE_NS 1000000u
 
-static long displaced_so_far(void)
+/* ---- Processors -----------------------------------------------------------
+ */
+
+void io_note_guest_cpu(struct io *io)
 {
-    struct rusage usage;
-
-    if (os_syscall(SYS_getrusage, RUSAGE_THREAD, &usage))
-        return 0;
-    return usage.ru_nivcsw;
+    atomic_store_explicit(&io->guest_cpu, sched_getcpu(), memory_order_relaxed);
 }
 
-/* Work came after `ns`, while looking or in the sleep after that. */
-static void learn_from_work(struct io_poll *poll, uint64_t ns)
+/*
+ * Two threads that look for each other's work on one processor only keep each
+ * other from it, and the scheduler does not part them soon: both look idle to
+ * it half of the time. So this one steps aside, and may come back.
+ */
+static void keep_off_guest_cpu(struct io *io, uint64_t now_ns)
 {
-    uint64_t least_ns = poll->max_ns / POLL_LEAST_PART;
+    int cpu = sched_getcpu();
+    cpu_set_t others = io->allowed;
 
-    if (ns <= poll->max_ns)
-        poll->limit_ns = min_u64(poll->max_ns, poll->limit_ns * 2);
-    else
-        poll->limit_ns =
-            min_u64(poll->limit_ns, max_u64(least_ns, poll->limit_ns / 2));
-}
-
-/* A look in vain: was it at somebody else's cost? */
-static void learn_from_nothing(struct io_poll *poll)
-{
-    long displaced = displaced_so_far();
-
-    if (displaced > poll->displaced)
-        poll->limit_ns /= 4;
-    poll->displaced = displaced;
-    /* From very little it could not grow again. */
-    poll->limit_ns = max_u64(poll->limit_ns, min_u64(poll->max_ns, 1000));
+    if (cpu < 0 ||
+        cpu != atomic_load_explicit(&io->guest_cpu, memory_order_relaxed) ||
+        now_ns - io->moved_ns < MOVE_NS)
+        return;
+    io->moved_ns = now_ns;
+    CPU_CLR(cpu, &others);
+    if (CPU_COUNT(&others) == 0 ||
+        os_syscall(SYS_sched_setaffinity, 0, sizeof(others), &others))
+        return;
+    os_syscall(SYS_sched_setaffinity, 0, sizeof(io->allowed), &io->allowed);
+    io->stats.moves++;
 }
 
 /* ---- Serving --------------------------------------------------------------
@@ -107,17 +103,18 @@ static bool look_for_work(struct io *io)
         before = now;
         for (unsigned i = 0; i < LOOKS_A_CLOCK; i++) {
             if (serve_round(io)) {
-                learn_from_work(&io->poll, now - start);
+                poll_found(&io->poll, now - start);
                 io->vain -= io->vain > 0;
                 return true;
             }
             __builtin_ia32_pause();
         }
+        poll_yield();
         now = os_now_ns();
+        keep_off_guest_cpu(io, now);
         io->lost |= now - before > LOST_NS;
     }
-    if (io->poll.max_ns)
-        learn_from_nothing(&io->poll);
+    poll_missed(&io->poll);
     io->stats.poll_ns += now - start;
     return false;
 }
@@ -196,7 +193,7 @@ static bool sleep_for_work(struct io *io)
     }
     bell_wake(&io->bell, ready > 0 && bell->revents);
     wake_up(io, ready > 0 ? files : NULL);
-    learn_from_work(&io->poll, now - start);
+    poll_found(&io->poll, now - start);
     return parks && ready == 0;
 }
 
@@ -308,10 +305,13 @@ int io_init(struct io *io, struct vdev_set *set, uint64_t mask,
     *io = (struct io){
         .set = set,
         .mask = mask,
-        .poll = {.max_ns = poll_ns, .limit_ns = poll_ns},
         .hold_ns = HOLD_NS_MIN,
         .lock = PTHREAD_MUTEX_INITIALIZER,
     };
+    poll_init(&io->poll, poll_ns);
+    atomic_init(&io->guest_cpu, -1);
+    CPU_ZERO(&io->allowed);
+    os_syscall(SYS_sched_getaffinity, 0, sizeof(io->allowed), &io->allowed);
     error = bell_init(&io->bell);
     if (error)
         return error;

@@ -13,9 +13,7 @@
  * back to the vCPU's thread, until that finds enough to do once more and calls
  * io_activate().
  *
- * How long it goes on looking follows what that earns: work that came soon
- * makes it longer, up to `poll_ns`; a look in vain makes it shorter, and much
- * shorter if there were involuntary context switches meanwhile.
+ * How long it goes on looking follows what that earns (poll.h).
  *
  * io_lock() keeps the thread from its devices for a moment, for what another
  * thread has to do to them. All functions belong to the thread that runs the
@@ -23,22 +21,18 @@
  */
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "virtio/set.h"
 #include "vmm/base/bell.h"
-
-/* How long to look before a sleep, and what was learnt about it. */
-struct io_poll {
-    uint64_t max_ns;   /* at most; 0: never */
-    uint64_t limit_ns; /* now */
-    long displaced;    /* involuntary context switches so far */
-};
+#include "vmm/poll.h"
 
 /* Counts. Read them when the thread has ended. */
 struct io_stats {
     uint64_t rounds;   /* times it served its devices */
     uint64_t sleeps;   /* ... and slept */
     uint64_t parks;    /* ... and gave them back */
+    uint64_t moves;    /* ... and left the guest's processor */
     uint64_t poll_ns;  /* spent looking in vain */
     uint64_t os_calls; /* system calls */
 };
@@ -60,8 +54,12 @@ struct io {
     struct vdev_set *set;
     uint64_t mask; /* the devices that the thread serves */
     struct bell bell;
-    struct io_poll poll;
+    struct poll poll;
     struct io_stats stats;
+
+    cpu_set_t allowed;    /* processors, when io_init() asked */
+    atomic_int guest_cpu; /* where the guest's thread was last */
+    uint64_t moved_ns;    /* when this one last moved away from it */
 
     void *stack; /* mapped by io_init() */
     pthread_t thread;
@@ -116,6 +114,12 @@ bool io_is_held(const struct io *io, uint64_t now_ns);
 
 /* Gives the devices to the parked thread again. */
 void io_activate(struct io *io);
+
+/*
+ * The calling thread, which runs the guest, is on this processor: the thread
+ * keeps away from it if there is another one.
+ */
+void io_note_guest_cpu(struct io *io);
 
 /* A device has put off what an active thread can do now. */
 void io_wake(struct io *io);

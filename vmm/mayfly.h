@@ -349,6 +349,7 @@ struct mayfly_stats {
     uint64_t io_rounds;  /* times it looked at them */
     uint64_t io_sleeps;  /* times it slept */
     uint64_t io_parks;   /* times it left them to the VM's thread */
+    uint64_t io_moves;   /* times it left the processor of the VM's thread */
     uint64_t io_poll_ns; /* time it looked in vain */
 };
 

@@ -63,6 +63,7 @@ static const int for_devices[] = {
     SCMP_SYS(futex),
     SCMP_SYS(sched_yield),
     SCMP_SYS(getrusage),
+    SCMP_SYS(getcpu),
 };
 
 static const unsigned long ioctls_always[] = {
@@ -135,6 +136,10 @@ static void allow_devices(scmp_filter_ctx filter)
     /* Its arguments are in memory; libcs fall back to clone. */
     check(seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0),
           "refuse clone3");
+    /* Of the calling thread only: to which processors it may go. */
+    check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity),
+                           1, SCMP_A0_32(SCMP_CMP_EQ, 0)),
+          "allow another processor");
     for (size_t i = 0; i < COUNT(kick_signals); i++)
         check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                SCMP_A2_32(SCMP_CMP_EQ, kick_signals[i])),
