@@ -34,14 +34,18 @@ static void watch_link(struct net *net)
     vdev_config_changed(&net->dev);
 }
 
-/* Once after each start of the driver: frames may be as it negotiated. */
+/*
+ * Once after each start of the driver, when it wants to receive: frames may be
+ * as it negotiated. Not earlier, as that takes the host longer than the rest of
+ * a start.
+ */
 static void set_offloads(struct net *net)
 {
     struct net_backend *backend = net->backend;
     uint64_t offloads = net->dev.features & GUEST_OFFLOADS;
     int error = 0;
 
-    if (net->offloads_are_set)
+    if (net->offloads_are_set || !virtq_has_chain(&net->dev.queues[NET_RX]))
         return;
     net->offloads_are_set = true;
     if (backend->ops->set_offloads)
@@ -206,7 +210,10 @@ int net_init(struct net *net, const struct net_options *options)
     if (mtu < NET_MTU_MIN || (options->mac[0] & 1))
         return -EINVAL;
 
-    *net = (struct net){.backend = options->backend};
+    /* The rest is large, and not looked at before it is written. */
+    memset(net, 0, offsetof(struct net, rx));
+    forget_rx(&net->rx);
+    net->backend = options->backend;
     memcpy(net->mac, options->mac, ETH_ALEN);
     memcpy(net->config.mac, options->mac, ETH_ALEN);
     net->config.mtu = mtu;

@@ -144,12 +144,11 @@ struct net_chain {
 };
 
 struct net_rx {
+    unsigned count, pieces; /* in use of what follows */
+    uint64_t bytes;         /* room in all */
+    bool has_room;          /* for the next frame, when it was last looked at */
     struct net_chain chains[NET_QUEUE_MAX]; /* in the driver's order */
-    unsigned count;
-    struct iovec iov[NET_PIECES_MAX]; /* their writable pieces */
-    unsigned pieces;
-    uint64_t bytes; /* room in all */
-    bool has_room;  /* for the next frame, when it was last looked at */
+    struct iovec iov[NET_PIECES_MAX];       /* their writable pieces */
 };
 
 /* Which frames the driver wants, if it has VIRTIO_NET_F_CTRL_RX. */
@@ -186,9 +185,9 @@ struct net {
     uint64_t paid_bytes[2]; /* ... with so many bytes */
     struct limit limits[2]; /* rates, by queue: NET_RX, NET_TX */
     uint64_t limited_ns[2]; /* when more may pass; VDEV_NEVER: now */
+    struct log_limit limit; /* for what driver and host do wrong */
     struct net_rx rx;
     struct iovec iov[NET_IOV_MAX]; /* of one frame or command */
-    struct log_limit limit;        /* for what driver and host do wrong */
 };
 
 /*

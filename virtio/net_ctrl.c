@@ -147,6 +147,7 @@ static bool set_guest_offloads(struct net *net, struct command *command)
         backend->ops->set_offloads(backend, offloads))
         return false;
     net->offloads = offloads;
+    net->offloads_are_set = true;
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 
 #include "vmm/base/os.h"
 
@@ -74,6 +75,9 @@ static const struct net_backend_ops tap_ops = {
 
 int tap_init(struct tap *tap, int fd)
 {
+    const short flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    struct ifreq interface = {0};
+
     *tap = (struct tap){
         .backend = {
             .ops = &tap_ops,
@@ -82,5 +86,7 @@ int tap_init(struct tap *tap, int fd)
                         NET_FEATURE(GUEST_TSO4) | NET_FEATURE(GUEST_TSO6),
             .fd = fd,
         }};
-    return tap_set_offloads(&tap->backend, 0);
+    if (os_ioctl(fd, TUNGETIFF, (uintptr_t)&interface))
+        return -ENOTTY;
+    return (interface.ifr_flags & flags) == flags ? 0 : -EINVAL;
 }

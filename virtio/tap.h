@@ -17,8 +17,8 @@ struct tap {
 };
 
 /*
- * Sets up `tap` over `fd`, which is borrowed, and turns off whatever offloads
- * it was left with. Returns 0, or what TUNSETOFFLOAD refused.
+ * Sets up `tap` over `fd`, which is borrowed. Returns 0, -ENOTTY if that is no
+ * tap, or -EINVAL if it was attached in another way.
  */
 MUST_CHECK int tap_init(struct tap *tap, int fd);
 

@@ -33,8 +33,10 @@
  */
 #define VAIN_COST   2u
 #define VAIN_MAX    16u
-#define HOLD_NS_MIN 20000000u
+#define HOLD_NS_MIN 2000000u
 #define HOLD_NS_MAX 640000000u
+/* Soon: before so many times as long as the last stay have passed. */
+#define HOLD_PART 8u
 
 /* How often to move to another processor, at most. */
 #define MOVE_NS 1000000u
@@ -99,22 +101,22 @@ static bool look_for_work(struct io *io)
 {
     uint64_t start = os_now_ns(), now = start, before;
 
-    while (now - start < io->poll.limit_ns && !atomic_load(&io->stop)) {
+    while (now - start < io->spin.limit_ns && !atomic_load(&io->stop)) {
         before = now;
         for (unsigned i = 0; i < LOOKS_A_CLOCK; i++) {
             if (serve_round(io)) {
-                poll_found(&io->poll, now - start);
+                spin_found(&io->spin, now - start);
                 io->vain -= io->vain > 0;
                 return true;
             }
             __builtin_ia32_pause();
         }
-        poll_yield();
+        spin_yield();
         now = os_now_ns();
         keep_off_guest_cpu(io, now);
         io->lost |= now - before > LOST_NS;
     }
-    poll_missed(&io->poll);
+    spin_missed(&io->spin);
     io->stats.poll_ns += now - start;
     return false;
 }
@@ -193,7 +195,7 @@ static bool sleep_for_work(struct io *io)
     }
     bell_wake(&io->bell, ready > 0 && bell->revents);
     wake_up(io, ready > 0 ? files : NULL);
-    poll_found(&io->poll, now - start);
+    spin_found(&io->spin, now - start);
     return parks && ready == 0;
 }
 
@@ -205,7 +207,7 @@ static void hold_off(struct io *io)
 {
     uint64_t now = os_now_ns();
 
-    if (now > atomic_load(&io->not_before) + HOLD_NS_MAX)
+    if (now > atomic_load(&io->not_before) + io->hold_ns * HOLD_PART)
         io->hold_ns = HOLD_NS_MIN; /* the last time is long ago */
     atomic_store(&io->not_before, now + io->hold_ns);
     io->hold_ns = min_u64(HOLD_NS_MAX, io->hold_ns * 2);
@@ -308,7 +310,7 @@ int io_init(struct io *io, struct vdev_set *set, uint64_t mask,
         .hold_ns = HOLD_NS_MIN,
         .lock = PTHREAD_MUTEX_INITIALIZER,
     };
-    poll_init(&io->poll, poll_ns);
+    spin_init(&io->spin, poll_ns);
     atomic_init(&io->guest_cpu, -1);
     CPU_ZERO(&io->allowed);
     os_syscall(SYS_sched_getaffinity, 0, sizeof(io->allowed), &io->allowed);

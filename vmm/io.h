@@ -13,7 +13,7 @@
  * back to the vCPU's thread, until that finds enough to do once more and calls
  * io_activate().
  *
- * How long it goes on looking follows what that earns (poll.h).
+ * How long it goes on looking follows what that earns (spin.h).
  *
  * io_lock() keeps the thread from its devices for a moment, for what another
  * thread has to do to them. All functions belong to the thread that runs the
@@ -25,7 +25,7 @@
 
 #include "virtio/set.h"
 #include "vmm/base/bell.h"
-#include "vmm/poll.h"
+#include "vmm/spin.h"
 
 /* Counts. Read them when the thread has ended. */
 struct io_stats {
@@ -54,7 +54,7 @@ struct io {
     struct vdev_set *set;
     uint64_t mask; /* the devices that the thread serves */
     struct bell bell;
-    struct poll poll;
+    struct spin spin;
     struct io_stats stats;
 
     cpu_set_t allowed;    /* processors, when io_init() asked */

@@ -22,7 +22,7 @@
  * longer than it has looked itself: it has to be worth the exit. Unlike a look
  * in the guest, this one lets others have the processor.
  */
-#define WAIT_POLL_FACTOR 4u
+#define WAIT_SPIN_FACTOR 4u
 
 /* Looks between two questions to the clock. */
 #define LOOKS_A_CLOCK 16
@@ -94,7 +94,7 @@ int serve_prepare(struct mayfly *vm)
         bell_fini(&vm->bell);
         return error;
     }
-    poll_init(&vm->wait_poll, vm->options.poll_ns * WAIT_POLL_FACTOR);
+    spin_init(&vm->wait_spin, vm->options.poll_ns * WAIT_SPIN_FACTOR);
     vm->process = (pid_t)os_syscall(SYS_getpid);
     vm->has_io = true;
     return 0;
@@ -360,19 +360,19 @@ static bool look_for_events(struct mayfly *vm, uint64_t seen, uint64_t until_ns)
     if (own_devices(vm) == VDEV_SET_ALL)
         return false;
     io_note_guest_cpu(&vm->io);
-    until_ns = min_u64(until_ns, start + vm->wait_poll.limit_ns);
+    until_ns = min_u64(until_ns, start + vm->wait_spin.limit_ns);
     while (now < until_ns && !atomic_load(&vm->stop)) {
         for (unsigned i = 0; i < LOOKS_A_CLOCK; i++) {
             if (event_read(&vm->native.events) != seen) {
-                poll_found(&vm->wait_poll, now - start);
+                spin_found(&vm->wait_spin, now - start);
                 return true;
             }
             __builtin_ia32_pause();
         }
-        poll_yield();
+        spin_yield();
         now = os_now_ns();
     }
-    poll_missed(&vm->wait_poll);
+    spin_missed(&vm->wait_spin);
     return false;
 }
 
@@ -407,7 +407,7 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
         int failure = sleep_once(vm, seen, end_ns);
         if (failure)
             return failure;
-        poll_found(&vm->wait_poll, os_now_ns() - start);
+        spin_found(&vm->wait_spin, os_now_ns() - start);
     }
     event_stop_waiting(&vm->native.events);
     /* The guest must see that its deadline has passed. */

@@ -71,7 +71,7 @@ struct mayfly {
     unsigned io_exits;              /* for its devices, while it has none */
     uint64_t io_exits_since;        /* host time: counted from there */
     struct bell bell;               /* rung for a guest that waits */
-    struct poll wait_poll;          /* looks before such a guest sleeps */
+    struct spin wait_spin;          /* looks before such a guest sleeps */
     struct event_listener listener; /* of events from that thread */
     atomic_bool signalled;          /* it has interrupted the processor */
     atomic_ulong upcall_signals;    /* so many times */

@@ -229,6 +229,6 @@ void machine_dump(void)
             atomic_load(&vm->io.bell.asleep), atomic_load(&vm->io.waiting),
             (unsigned long long)vm->io.stats.rounds,
             (unsigned long long)vm->io.stats.sleeps,
-            (unsigned long long)vm->io.poll.limit_ns,
+            (unsigned long long)vm->io.spin.limit_ns,
             atomic_load(&vm->signalled), atomic_load(&vm->upcall_signals));
 }

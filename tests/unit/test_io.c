@@ -281,7 +281,7 @@ Test(io, never_looks_if_it_may_not)
         wait_until_used(i);
     }
     end();
-    cr_assert_eq(io.poll.limit_ns, 0);
+    cr_assert_eq(io.spin.limit_ns, 0);
     cr_assert_eq(io.stats.poll_ns, 0);
 }
 
@@ -296,14 +296,14 @@ Test(io, looks_for_less_after_long_sleeps_and_never_for_nothing)
         wait_until_used(i);
     }
     end();
-    cr_assert_lt(io.poll.limit_ns, POLL_NS);
-    cr_assert_geq(io.poll.limit_ns, 1000);
+    cr_assert_lt(io.spin.limit_ns, POLL_NS);
+    cr_assert_geq(io.spin.limit_ns, 1000);
 }
 
 Test(io, looks_for_longer_when_that_was_worth_it)
 {
     cr_assert_eq(io_init(&io, &set, ALL_OF_IT, FOREVER), 0);
-    io.poll.limit_ns = FOREVER / 64;
+    io.spin.limit_ns = FOREVER / 64;
     cr_assert_eq(io_start(&io), 0);
     for (uint16_t i = 1; i <= 100; i++) {
         nap();
@@ -312,8 +312,8 @@ Test(io, looks_for_longer_when_that_was_worth_it)
     }
     end();
     /* The end may have come as a look in vain, at somebody else's cost. */
-    cr_assert_geq(io.poll.limit_ns, FOREVER / 4);
-    cr_assert_leq(io.poll.limit_ns, FOREVER);
+    cr_assert_geq(io.spin.limit_ns, FOREVER / 4);
+    cr_assert_leq(io.spin.limit_ns, FOREVER);
 }
 
 /* ---- Others at the devices ---------------------------------------------- */

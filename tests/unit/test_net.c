@@ -170,6 +170,9 @@ Test(net_link, is_down_from_the_start_if_the_backend_is_gone)
 Test(net_offloads, are_what_the_driver_negotiated)
 {
     start(FEATURE(GUEST_TSO6));
+    cr_assert_eq(net_link.offload_calls, 0, "nothing to receive into");
+    post_rx(0, 2048);
+    serve();
     cr_assert_eq(net_link.offloads, FEATURE(GUEST_CSUM) | FEATURE(GUEST_TSO4));
     cr_assert_eq(net_link.offload_calls, 1);
     serve();

@@ -304,6 +304,8 @@ Test(net_offloads, can_be_changed_to_any_that_were_negotiated)
 Test(net_offloads, that_the_host_refuses_are_not_changed)
 {
     start(0);
+    post_rx(0, 2048);
+    serve();
     net_link.offload_error = -EINVAL;
     cr_assert_eq(set_offloads(0), ERR);
     cr_assert_eq(net.offloads, FEATURE(GUEST_CSUM) | TSO_RX);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How long to look for work before a sleep, and what was learnt about it. */
-#ifndef VMM_POLL_H
-#define VMM_POLL_H
+#ifndef VMM_SPIN_H
+#define VMM_SPIN_H
 
 /*
  * Waking a thread costs more than a look for work that comes soon, and a look
@@ -10,27 +10,27 @@
  * shorter, and much shorter if there were involuntary context switches
  * meanwhile: somebody else wanted the processor.
  *
- * A struct poll belongs to the thread that looks.
+ * A struct spin belongs to the thread that looks.
  */
 
 #include <stdint.h>
 
-struct poll {
+struct spin {
     uint64_t max_ns;   /* at most; 0: never */
     uint64_t limit_ns; /* now */
     long displaced;    /* involuntary context switches so far */
 };
 
 /* Begins with the longest look. */
-void poll_init(struct poll *poll, uint64_t max_ns);
+void spin_init(struct spin *spin, uint64_t max_ns);
 
 /* Work came `ns` after the look began, in it or in the sleep after it. */
-void poll_found(struct poll *poll, uint64_t ns);
+void spin_found(struct spin *spin, uint64_t ns);
 
 /* A look was in vain. */
-void poll_missed(struct poll *poll);
+void spin_missed(struct spin *spin);
 
 /* Lets whoever waits for this processor have it first. */
-void poll_yield(void);
+void spin_yield(void);
 
 #endif
