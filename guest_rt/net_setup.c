@@ -14,7 +14,7 @@
 #define NICS_MAX MF_DEVICES_MAX
 
 /* Buffers for receiving. Few are shown at first: each costs a touched page. */
-#define BUFFERS_MAX   256u
+#define BUFFERS_MAX   512u
 #define BUFFERS_FIRST 64u
 #define BUFFER_BYTES  2048u
 

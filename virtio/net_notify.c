@@ -40,9 +40,6 @@ void net_publish(struct net *net, unsigned index, uint32_t packets)
     /* A whole ring of used chains: there is little more to wait for. */
     if (!due && (uint16_t)(q->published - moderation->since) >= q->size)
         due = coalesce_flush(coalesce);
-    /* A guest that sleeps is told at once: waiting is for one that computes. */
-    if (!due && !event_hold(net->dev.events, net->dev.event_bit))
-        due = coalesce_flush(coalesce);
     if (due)
         notify(net, index);
 }
@@ -63,6 +60,7 @@ void net_notify_due(struct net *net)
 
         if (coalesce->pending == 0)
             continue;
+        /* Waiting is for a guest that computes; one that sleeps hears now. */
         if (coalesce_expire(coalesce, os_now_ns()) ||
             (!event_hold(net->dev.events, net->dev.event_bit) &&
              coalesce_flush(coalesce)))

@@ -187,6 +187,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_count(to, "io_sleeps", stats->io_sleeps);
     put_count(to, "io_parks", stats->io_parks);
     put_count(to, "io_moves", stats->io_moves);
+    put_count(to, "io_displaced", stats->io_displaced);
     put_count(to, "io_poll_ns", stats->io_poll_ns);
 
     fprintf(to, "  \"stages_ns\": {");

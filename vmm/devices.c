@@ -121,11 +121,18 @@ static int connect_net(const struct mayfly_net *from, struct vm_net *net,
     return 0;
 }
 
+/* One network has room for the large queues that make its exits few. */
+static uint32_t net_queue_size(const struct mayfly_options *options)
+{
+    return options->net_count == 1 ? NET_QUEUE_MAX : NET_QUEUE_MAX / 2;
+}
+
 static int add_net(struct mayfly *vm, const struct mayfly_net *from,
                    struct vm_net *net)
 {
     struct net_options options = {
         .mtu = from->mtu,
+        .queue_size = net_queue_size(&vm->options),
         .rates = {{from->rate.ops_per_s, from->rate.bytes_per_s},
                   {from->rate.ops_per_s, from->rate.bytes_per_s}},
     };

@@ -291,6 +291,7 @@ static void *io_main(void *argument)
         if (is_displaced(io) || sleep_for_work(io))
             park(io);
     }
+    io->stats.displaced = spin_displaced();
     io->stats.os_calls = os_calls;
     return NULL;
 }

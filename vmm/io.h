@@ -29,12 +29,13 @@
 
 /* Counts. Read them when the thread has ended. */
 struct io_stats {
-    uint64_t rounds;   /* times it served its devices */
-    uint64_t sleeps;   /* ... and slept */
-    uint64_t parks;    /* ... and gave them back */
-    uint64_t moves;    /* ... and left the guest's processor */
-    uint64_t poll_ns;  /* spent looking in vain */
-    uint64_t os_calls; /* system calls */
+    uint64_t rounds;    /* times it served its devices */
+    uint64_t sleeps;    /* ... and slept */
+    uint64_t parks;     /* ... and gave them back */
+    uint64_t moves;     /* ... and left the guest's processor */
+    uint64_t displaced; /* involuntary context switches */
+    uint64_t poll_ns;   /* spent looking in vain */
+    uint64_t os_calls;  /* system calls */
 };
 
 struct io;
@@ -79,7 +80,8 @@ struct io {
 /*
  * Makes what the thread needs, but not the thread: what comes later works in a
  * confined process. It will serve the devices of `set` that are in `mask` and
- * look for work at most `poll_ns` before it sleeps. Returns 0 or -errno.
+ * look for work for about `poll_ns` before it sleeps (spin.h). Returns 0 or
+ * -errno.
  */
 MUST_CHECK int io_init(struct io *io, struct vdev_set *set, uint64_t mask,
                        uint64_t poll_ns);

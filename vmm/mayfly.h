@@ -131,8 +131,10 @@ struct mayfly_options {
     bool balloon; /* memory that the guest frees goes back to the host */
     enum mayfly_transport transport;
     enum mayfly_io io;
-    uint64_t poll_ns; /* guest and I/O thread look for work at most so long
-                         before they sleep; 0: not at all */
+    uint64_t poll_ns; /* the guest looks for work at most so long before it
+                         waits, and threads, which let others have the
+                         processor meanwhile, up to four times that before
+                         they sleep; 0: not at all */
 };
 
 #define MAYFLY_MEM_DEFAULT (16ull << 20)
@@ -345,12 +347,13 @@ struct mayfly_stats {
     uint64_t returned_bytes; /* memory that the guest gave back */
     unsigned device_count;
     struct mayfly_device_stats devices[MAYFLY_DEVICES_MAX];
-    bool io_thread;      /* disks and networks had a thread of their own */
-    uint64_t io_rounds;  /* times it looked at them */
-    uint64_t io_sleeps;  /* times it slept */
-    uint64_t io_parks;   /* times it left them to the VM's thread */
-    uint64_t io_moves;   /* times it left the processor of the VM's thread */
-    uint64_t io_poll_ns; /* time it looked in vain */
+    bool io_thread;        /* disks and networks had a thread of their own */
+    uint64_t io_rounds;    /* times it looked at them */
+    uint64_t io_sleeps;    /* times it slept */
+    uint64_t io_parks;     /* times it left them to the VM's thread */
+    uint64_t io_moves;     /* times it left the processor of the VM's thread */
+    uint64_t io_displaced; /* involuntary context switches of it */
+    uint64_t io_poll_ns;   /* time it looked in vain */
 };
 
 /* Fills `*stats`. Not while mayfly_run runs on another thread. */

@@ -17,13 +17,6 @@
 #define EXITS_BEFORE_THREAD 16u
 #define EXITS_WITHIN_NS     5000000u
 
-/*
- * A guest that waits while the I/O thread is busy is looked after so much
- * longer than it has looked itself: it has to be worth the exit. Unlike a look
- * in the guest, this one lets others have the processor.
- */
-#define WAIT_SPIN_FACTOR 4u
-
 /* Looks between two questions to the clock. */
 #define LOOKS_A_CLOCK 16
 
@@ -94,7 +87,7 @@ int serve_prepare(struct mayfly *vm)
         bell_fini(&vm->bell);
         return error;
     }
-    spin_init(&vm->wait_spin, vm->options.poll_ns * WAIT_SPIN_FACTOR);
+    spin_init(&vm->wait_spin, vm->options.poll_ns);
     vm->process = (pid_t)os_syscall(SYS_getpid);
     vm->has_io = true;
     return 0;

@@ -13,18 +13,21 @@
 /* From less it could not grow again. */
 #define LEAST_NS 1000u
 
-static long displaced_so_far(void)
+uint64_t spin_displaced(void)
 {
     struct rusage usage;
 
     if (os_syscall(SYS_getrusage, RUSAGE_THREAD, &usage))
         return 0;
-    return usage.ru_nivcsw;
+    return (uint64_t)usage.ru_nivcsw;
 }
 
-void spin_init(struct spin *spin, uint64_t max_ns)
+void spin_init(struct spin *spin, uint64_t first_ns)
 {
-    *spin = (struct spin){.max_ns = max_ns, .limit_ns = max_ns};
+    *spin = (struct spin){
+        .max_ns = first_ns * SPIN_GROWTH,
+        .limit_ns = first_ns,
+    };
 }
 
 void spin_found(struct spin *spin, uint64_t ns)
@@ -40,11 +43,11 @@ void spin_found(struct spin *spin, uint64_t ns)
 
 void spin_missed(struct spin *spin)
 {
-    long displaced;
+    uint64_t displaced;
 
     if (spin->max_ns == 0)
         return;
-    displaced = displaced_so_far();
+    displaced = spin_displaced();
     if (displaced > spin->displaced)
         spin->limit_ns /= 4;
     spin->displaced = displaced;

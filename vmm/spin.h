@@ -16,19 +16,28 @@
 #include <stdint.h>
 
 struct spin {
-    uint64_t max_ns;   /* at most; 0: never */
-    uint64_t limit_ns; /* now */
-    long displaced;    /* involuntary context switches so far */
+    uint64_t max_ns;    /* at most; 0: never */
+    uint64_t limit_ns;  /* now */
+    uint64_t displaced; /* involuntary context switches so far */
 };
 
-/* Begins with the longest look. */
-void spin_init(struct spin *spin, uint64_t max_ns);
+/*
+ * Begins with looks of `first_ns`, the processor's owner's idea of what is not
+ * too long; they may grow to SPIN_GROWTH times that, as spin_yield() makes them
+ * cheap for everybody else. 0: no looks.
+ */
+void spin_init(struct spin *spin, uint64_t first_ns);
+
+#define SPIN_GROWTH 4u
 
 /* Work came `ns` after the look began, in it or in the sleep after it. */
 void spin_found(struct spin *spin, uint64_t ns);
 
 /* A look was in vain. */
 void spin_missed(struct spin *spin);
+
+/* Involuntary context switches of this thread so far. */
+uint64_t spin_displaced(void);
 
 /* Lets whoever waits for this processor have it first. */
 void spin_yield(void);

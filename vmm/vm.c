@@ -288,6 +288,7 @@ static void get_io_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     stats->io_sleeps = vm->io.stats.sleeps;
     stats->io_parks = vm->io.stats.parks;
     stats->io_moves = vm->io.stats.moves;
+    stats->io_displaced = vm->io.stats.displaced;
     stats->io_poll_ns = vm->io.stats.poll_ns;
     stats->monitor_calls += vm->io.stats.os_calls;
 }
