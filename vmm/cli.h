@@ -147,6 +147,9 @@ int cli_start_passt(const struct cli_net *net,
                     const struct cli_forward *forwards, unsigned forward_count,
                     int *fd);
 
+/* Whether there is a passt in PATH. */
+bool cli_has_passt(void);
+
 /* What a run is reported on. */
 struct cli_run {
     const char *image; /* its path, as given */

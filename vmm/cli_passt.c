@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -204,4 +205,20 @@ int cli_start_passt(const struct cli_net *net,
     close(report);
     *fd = ends[0];
     return status;
+}
+
+bool cli_has_passt(void)
+{
+    const char *path = getenv("PATH");
+    char file[PATH_MAX];
+
+    while (path && *path) {
+        size_t length = strcspn(path, ":");
+
+        snprintf(file, sizeof(file), "%.*s/passt", (int)length, path);
+        if (access(file, X_OK) == 0)
+            return true;
+        path += length + (path[length] == ':');
+    }
+    return false;
 }

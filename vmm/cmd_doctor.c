@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 static int print_help(void)
 {
@@ -81,12 +82,17 @@ static bool need(bool present, const char *what, const char *fix)
 
 static void check_speed(void)
 {
-    char line[128];
+    char line[128] = "";
 
     if (read_line("/sys/kernel/mm/transparent_hugepage/enabled", line,
                   sizeof(line)) &&
         strstr(line, "[never]"))
         say("slow", "transparent huge pages are off",
+            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
+    if (strstr(line, "[always]"))
+        say("slow",
+            "transparent huge pages are always used: the first touch of "
+            "a guest takes 2 MiB",
             "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
     if (read_line("/sys/devices/system/cpu/smt/active", line, sizeof(line)) &&
         line[0] == '1')
@@ -94,6 +100,21 @@ static void check_speed(void)
             "hyper-threads share cores: guests can disturb, and may "
             "observe, what runs beside them",
             NULL);
+}
+
+/* What --net takes; guests run without. */
+static void check_networks(void)
+{
+    if (access("/dev/net/tun", R_OK | W_OK))
+        say("note", "no access to /dev/net/tun: --net tap does not work here",
+            NULL);
+    else
+        say("ok", "tap devices", NULL);
+    if (cli_has_passt())
+        say("ok", "passt, for networks without privileges", NULL);
+    else
+        say("note", "no passt: --net user and -p do not work here",
+            "install passt (Debian has a package)");
 }
 
 /* Microarchitectural leaks are outside Mayfly's threat model: only told. */
@@ -187,6 +208,7 @@ int cmd_doctor(int argc, char **argv)
                   "use Linux 5.9 or later, without nofsgsbase, on a processor "
                   "from 2012 or later");
     check_sandbox(&host);
+    check_networks();
     check_speed();
     check_leaks();
     printf("%s\n", works ? "This host can run guests."
