@@ -149,7 +149,7 @@ static void drop_pages(struct balloon *balloon, const __le32 *numbers,
 /* Goes on with an inflation. Returns 0, or -EINTR if there is more to do. */
 static int inflate(struct balloon *balloon, uint64_t *budget)
 {
-    __le32 numbers[BATCH_PAGES];
+    __le32 numbers[BATCH_PAGES] = {0};
 
     while (balloon->chain.pages > 0) {
         unsigned count;

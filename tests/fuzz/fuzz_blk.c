@@ -520,7 +520,7 @@ static void check_kicks(int result)
         return;
     memcpy(&wish, &used->ring[BLK_QUEUE_MAX], sizeof(wish));
     bug_on(!waits && answer_count != post_count);
-    bug_on(wish != (uint16_t)(popped - (waits || blk.dev.polled)));
+    bug_on(wish != (uint16_t)(popped + (waits || blk.dev.polled) * 0x8000));
 }
 
 static void serve(struct script *script)

@@ -120,11 +120,7 @@ static struct vdev *start_net(void)
 }
 
 static struct vdev *(*const starts[])(void) = {
-    start_console,
-    start_blk,
-    start_rng,
-    start_balloon,
-    start_net,
+    start_console, start_blk, start_rng, start_balloon, start_net,
 };
 
 /* ---- What has to hold ---------------------------------------------------- */

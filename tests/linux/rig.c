@@ -279,7 +279,7 @@ void rig_change_wish(struct rig *rig)
     if (draw_below(&rig->random, 4) == 0) {
         virtq_suppress_kicks(&rig->q);
         rig->quiet = true;
-        rig->event = rig->popped - 1;
+        rig->event = rig->popped + 0x8000;
         return;
     }
     if (draw_below(&rig->random, 2) == 0)

@@ -184,6 +184,15 @@ static void wait_until_asleep(void)
         sched_yield();
 }
 
+/* It asks for the next kick after it has announced its sleep. */
+static void wait_until_it_wants_a_kick(void)
+{
+    const uint16_t *wish = (const uint16_t *)&used->ring[QUEUE];
+
+    while (__atomic_load_n(wish, __ATOMIC_ACQUIRE) != avail->idx)
+        sched_yield();
+}
+
 static void nap(void)
 {
     nanosleep(&(struct timespec){0, 2000000}, NULL);
@@ -221,6 +230,8 @@ Test(io, asks_for_a_kick_before_it_sleeps)
     start(0);
     for (uint16_t i = 1; i <= 100; i++) {
         wait_until_asleep();
+        wait_until_it_wants_a_kick();
+        nap(); /* and has looked once more */
         cr_assert(publish());
         cr_assert_neq(used_index(), i);
         cr_assert(io_kick(&io));
