@@ -17,6 +17,7 @@
  * as if it were written.
  */
 #define BLK_SERVE_BYTES  (UINT64_C(16) << 20)
+#define BLK_SHOW_BYTES   (UINT64_C(64) << 10)
 #define BLK_REQUEST_COST 4096u
 
 /* Zeroes are written from one page, so many times in one call. */
@@ -439,12 +440,26 @@ static int run_request(struct blk *blk, uint64_t *budget)
     return 0;
 }
 
+/*
+ * Shows what is done once that is much: a driver on another processor can go on
+ * with it meanwhile.
+ */
+static void show_much(struct blk *blk, uint64_t *shown, uint64_t budget)
+{
+    if (*shown - budget < BLK_SHOW_BYTES)
+        return;
+    *shown = budget;
+    vdev_publish(&blk->dev, 0);
+}
+
 static int serve_some(struct blk *blk)
 {
     struct virtq *q = &blk->dev.queues[0];
+    uint64_t shown = BLK_SERVE_BYTES; /* what the budget was then */
 
     for (uint64_t budget = BLK_SERVE_BYTES; budget > 0;
          spend(&budget, BLK_REQUEST_COST)) {
+        show_much(blk, &shown, budget);
         int found = blk->busy ? 1 : begin_request(blk);
 
         if (found == -EAGAIN) {

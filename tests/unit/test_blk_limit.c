@@ -214,6 +214,26 @@ Test(blk_limit, is_no_shelter_for_a_corrupt_ring)
     cr_assert_eq(blk.dev.wake_ns, VDEV_NEVER);
 }
 
+/* ---- What is shown meanwhile --------------------------------------------- */
+
+Test(blk_show, much_data_is_shown_before_the_end_of_a_serve, .init = set_up)
+{
+    for (unsigned i = 0; i < 5; i++)
+        submit_read(16 << 10);
+    cr_assert_eq(vdev_serve(&blk.dev), 0);
+    cr_assert_eq(used_count(), 5);
+    cr_assert_eq(blk.dev.queues[0].stats.batches, 2, "after 4, and at the end");
+    cr_assert_eq(blk.dev.queues[0].stats.batch_max, 4);
+}
+
+Test(blk_show, little_data_is_shown_at_the_end, .init = set_up)
+{
+    for (unsigned i = 0; i < 5; i++)
+        submit_read(SECTOR);
+    cr_assert_eq(vdev_serve(&blk.dev), 0);
+    cr_assert_eq(blk.dev.queues[0].stats.batches, 1);
+}
+
 /* ---- Polling ------------------------------------------------------------ */
 
 Test(blk_polled, asks_for_no_kick_and_finds_what_comes, .init = set_up)
