@@ -151,6 +151,31 @@ static void put_devices(FILE *to, const struct mayfly_stats *stats)
     fprintf(to, "%s],\n", stats->device_count ? "\n  " : "");
 }
 
+/* Requests of disks and packets of networks. */
+static uint64_t requests_and_packets(const struct mayfly_stats *stats)
+{
+    uint64_t count = 0;
+
+    for (unsigned i = 0; i < stats->disk_count; i++)
+        count += stats->disks[i].requests;
+    for (unsigned i = 0; i < stats->net_count; i++)
+        count += stats->nets[i].rx_frames + stats->nets[i].tx_frames;
+    return count;
+}
+
+/* What a thousand of those cost; nothing where there was none. */
+static void put_costs(FILE *to, const struct mayfly_stats *stats)
+{
+    double thousands = (double)requests_and_packets(stats) / 1000;
+
+    if (thousands > 0)
+        fprintf(to,
+                "  \"exits_per_1000\": %.3f,\n"
+                "  \"upcalls_per_1000\": %.3f,\n",
+                (double)stats->exits / thousands,
+                (double)stats->injections / thousands);
+}
+
 void report_stats(FILE *to, const struct cli_run *run)
 {
     const struct mayfly_stats *stats = &run->stats;
@@ -182,6 +207,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_disks(to, stats);
     put_nets(to, stats);
     put_devices(to, stats);
+    put_costs(to, stats);
     put_count(to, "io_thread", stats->io_thread);
     put_count(to, "io_rounds", stats->io_rounds);
     put_count(to, "io_sleeps", stats->io_sleeps);
