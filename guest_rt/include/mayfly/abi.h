@@ -135,7 +135,9 @@ enum mf_hypercall {
     /*
      * Blocks until the event word differs from rdi, or the clock reaches rsi
      * (nanoseconds of mf_clock's monotonic time; MF_WAIT_FOREVER for none).
-     * All queues are served first. Returns the event word.
+     * Consoles are served first, so that a prompt is seen before its answer is
+     * awaited; other devices may be, but only a kick, where the device asks for
+     * one, makes sure. Returns the event word.
      */
     MF_HC_WAIT = 1,
     /* rdi: bit n asks the monitor to serve the device with doorbell n. */
