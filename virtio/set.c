@@ -19,13 +19,16 @@ int vdev_set_add(struct vdev_set *set, struct vdev *dev)
 
 int vdev_set_serve(struct vdev_set *set, uint64_t mask)
 {
+    int result = 0;
+
+    /* Each has its turn, however much another one has to do. */
     for (unsigned i = 0; i < set->count; i++) {
         int error = is_in(mask, i) ? vdev_serve(set->devices[i]) : 0;
 
         if (error)
-            return error;
+            result = error;
     }
-    return 0;
+    return result;
 }
 
 void vdev_set_count_kicks(struct vdev_set *set, uint64_t mask)
@@ -59,15 +62,17 @@ uint64_t vdev_set_want(struct vdev_set *set, uint64_t mask,
 
 int vdev_set_ready(struct vdev_set *set, const struct pollfd *files)
 {
+    int result = 0;
+
     for (unsigned i = 0; i < set->count; i++) {
         int error = 0;
 
         if (files[i].fd >= 0 && files[i].revents)
             error = vdev_ready(set->devices[i]);
         if (error)
-            return error;
+            result = error;
     }
-    return 0;
+    return result;
 }
 
 uint64_t vdev_set_progress(const struct vdev_set *set, uint64_t mask)

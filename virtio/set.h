@@ -24,8 +24,9 @@ struct vdev_set {
 MUST_CHECK int vdev_set_add(struct vdev_set *set, struct vdev *dev);
 
 /*
- * Serves the devices in `mask`, in order. Returns 0, or -EINTR if there is more
- * to do: the caller looks whether the VM is to end, and calls again.
+ * Serves the devices in `mask`, each once, in order. Returns 0, or -EINTR if
+ * one has more to do: the caller looks whether the VM is to end, and calls
+ * again.
  */
 MUST_CHECK int vdev_set_serve(struct vdev_set *set, uint64_t mask);
 

@@ -181,7 +181,7 @@ static int announce(int fd, const uint8_t mac[6])
 
     memcpy(frame + 10, mac, 6);
     memcpy(frame + 26, mac, 6);
-    if (write(fd, frame, sizeof(frame)) == (ssize_t)sizeof(frame))
+    if (send(fd, frame, sizeof(frame), MSG_NOSIGNAL) == (ssize_t)sizeof(frame))
         return CLI_OK;
     return cli_fail(CLI_FAILED, "--net user: passt hung up");
 }

@@ -39,7 +39,10 @@
 #define HOLD_PART 8u
 
 /* How often to move to another processor, at most. */
-#define MOVE_NS 1000000u
+#define MOVE_NS  1000000u
+#define TRADE_NS 5000000u
+/* So often in that time is again and again. */
+#define TRADE_DISPLACED 4u
 
 /* ---- Processors -----------------------------------------------------------
  */
@@ -59,6 +62,7 @@ static void keep_off_guest_cpu(struct io *io, uint64_t now_ns)
     int cpu = sched_getcpu();
     cpu_set_t others = io->allowed;
 
+    atomic_store_explicit(&io->cpu, cpu, memory_order_relaxed);
     if (cpu < 0 ||
         cpu != atomic_load_explicit(&io->guest_cpu, memory_order_relaxed) ||
         now_ns - io->moved_ns < MOVE_NS)
@@ -70,6 +74,27 @@ static void keep_off_guest_cpu(struct io *io, uint64_t now_ns)
         return;
     os_syscall(SYS_sched_setaffinity, 0, sizeof(io->allowed), &io->allowed);
     io->stats.moves++;
+}
+
+void io_trade_places(struct io *io)
+{
+    int cpu = atomic_load_explicit(&io->cpu, memory_order_relaxed);
+    uint64_t now_ns = os_now_ns(), displaced;
+    cpu_set_t there;
+
+    if (now_ns - io->traded_ns < TRADE_NS)
+        return;
+    io->traded_ns = now_ns;
+    displaced = spin_displaced();
+    bool often = displaced - io->guest_displaced >= TRADE_DISPLACED;
+    io->guest_displaced = displaced;
+    if (!often || cpu < 0 || cpu == sched_getcpu())
+        return;
+    CPU_ZERO(&there);
+    CPU_SET(cpu, &there);
+    if (os_syscall(SYS_sched_setaffinity, 0, sizeof(there), &there))
+        return;
+    os_syscall(SYS_sched_setaffinity, 0, sizeof(io->allowed), &io->allowed);
 }
 
 /* ---- Serving --------------------------------------------------------------
@@ -313,6 +338,7 @@ int io_init(struct io *io, struct vdev_set *set, uint64_t mask,
     };
     spin_init(&io->spin, poll_ns);
     atomic_init(&io->guest_cpu, -1);
+    atomic_init(&io->cpu, -1);
     CPU_ZERO(&io->allowed);
     os_syscall(SYS_sched_getaffinity, 0, sizeof(io->allowed), &io->allowed);
     error = bell_init(&io->bell);

@@ -58,9 +58,12 @@ struct io {
     struct spin spin;
     struct io_stats stats;
 
-    cpu_set_t allowed;    /* processors, when io_init() asked */
-    atomic_int guest_cpu; /* where the guest's thread was last */
-    uint64_t moved_ns;    /* when this one last moved away from it */
+    cpu_set_t allowed;        /* processors, when io_init() asked */
+    atomic_int guest_cpu;     /* where the guest's thread was last */
+    atomic_int cpu;           /* where this one was last */
+    uint64_t traded_ns;       /* when the guest's thread last took that */
+    uint64_t guest_displaced; /* its involuntary context switches, then */
+    uint64_t moved_ns;        /* when this one last moved away from it */
 
     void *stack; /* mapped by io_init() */
     pthread_t thread;
@@ -122,6 +125,14 @@ void io_activate(struct io *io);
  * keeps away from it if there is another one.
  */
 void io_note_guest_cpu(struct io *io);
+
+/*
+ * The calling thread, which runs the guest, has left it for a moment. If others
+ * have taken its processor from it again and again, it goes to the I/O
+ * thread's, which moves out of its way: a guest that looks for work cannot
+ * yield, and that thread can.
+ */
+void io_trade_places(struct io *io);
 
 /* A device has put off what an active thread can do now. */
 void io_wake(struct io *io);

@@ -324,6 +324,8 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
     failure = run_until_end(vm, result, error);
     if (!failure)
         serve_finish(vm, result);
+    else if (vm->has_io)
+        io_stop(&vm->io); /* nobody is there any more to be told anything */
     vm_note_stage(vm, MAYFLY_STAGE_END);
     atomic_store(&vm->thread, 0);
     running = NULL;

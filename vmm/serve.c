@@ -352,6 +352,7 @@ static bool look_for_events(struct mayfly *vm, uint64_t seen, uint64_t until_ns)
 
     if (own_devices(vm) == VDEV_SET_ALL)
         return false;
+    io_trade_places(&vm->io);
     io_note_guest_cpu(&vm->io);
     until_ns = min_u64(until_ns, start + vm->wait_spin.limit_ns);
     while (now < until_ns && !atomic_load(&vm->stop)) {
