@@ -128,7 +128,6 @@ static void forget_rx(struct net_rx *rx)
 static void net_reset(struct vdev *dev)
 {
     struct net *net = net_of(dev);
-    struct net_backend *backend = net->backend;
 
     forget_rx(&net->rx);
     net->tx_stuck = false;
@@ -138,10 +137,9 @@ static void net_reset(struct vdev *dev)
         net->moderation[i].since = 0;
         net->limited_ns[i] = VDEV_NEVER;
     }
-    /* Frames for nobody should not be prepared for somebody. */
-    if (net->offloads && backend->ops->set_offloads)
-        (void)backend->ops->set_offloads(backend, 0);
+    /* The host learns of it when the next driver receives. */
     net->offloads = 0;
+    net->offload_changes = 0;
     net->offloads_are_set = false;
     if (memcmp(net->config.mac, net->mac, ETH_ALEN) != 0) {
         memcpy(net->config.mac, net->mac, ETH_ALEN);

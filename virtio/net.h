@@ -178,14 +178,15 @@ struct net {
     uint8_t mac[ETH_ALEN];               /* after a reset; now: config.mac */
     struct net_moderation moderation[2]; /* by queue: NET_RX, NET_TX */
     struct net_filter filter;
-    uint64_t offloads;      /* GUEST_* that received frames may use now */
-    bool offloads_are_set;  /* since the last reset */
-    bool tx_stuck;          /* the host takes nothing now */
-    bool is_paid[2];        /* the next frame is counted in limits[] ... */
-    uint64_t paid_bytes[2]; /* ... with so many bytes */
-    struct limit limits[2]; /* rates, by queue: NET_RX, NET_TX */
-    uint64_t limited_ns[2]; /* when more may pass; VDEV_NEVER: now */
-    struct log_limit limit; /* for what driver and host do wrong */
+    uint64_t offloads;        /* GUEST_* that received frames may use now */
+    unsigned offload_changes; /* by command, since the last reset */
+    bool offloads_are_set;    /* since the last reset */
+    bool tx_stuck;            /* the host takes nothing now */
+    bool is_paid[2];          /* the next frame is counted in limits[] ... */
+    uint64_t paid_bytes[2];   /* ... with so many bytes */
+    struct limit limits[2];   /* rates, by queue: NET_RX, NET_TX */
+    uint64_t limited_ns[2];   /* when more may pass; VDEV_NEVER: now */
+    struct log_limit limit;   /* for what driver and host do wrong */
     struct net_rx rx;
     struct iovec iov[NET_IOV_MAX]; /* of one frame or command */
 };

@@ -129,6 +129,9 @@ static bool set_mac(struct net *net, struct command *command)
     return true;
 }
 
+/* What a driver may change after one start: it has no reason to do it often. */
+#define OFFLOAD_CHANGES_MAX 64u
+
 /* ---- Offloads and coalescing -------------------------------------------- */
 
 static bool set_guest_offloads(struct net *net, struct command *command)
@@ -142,6 +145,10 @@ static bool set_guest_offloads(struct net *net, struct command *command)
         !take_data(command, &offloads, sizeof(offloads)) || (offloads & ~all))
         return false;
     if ((offloads & tso) && !(offloads & NET_FEATURE(GUEST_CSUM)))
+        return false;
+    /* Each is work for the whole host. */
+    if (offloads != net->offloads &&
+        net->offload_changes++ >= OFFLOAD_CHANGES_MAX)
         return false;
     if (backend->ops->set_offloads &&
         backend->ops->set_offloads(backend, offloads))

@@ -20,6 +20,7 @@ static void notify(struct net *net, unsigned index)
         vdev_notify(&net->dev);
     } else {
         moderation->suppressed++;
+        event_release(net->dev.events, net->dev.event_bit);
     }
 }
 

@@ -32,6 +32,9 @@ static ssize_t tap_receive(struct net_backend *backend, net_header *header,
         return -EAGAIN;
     if (bytes == -EAGAIN || bytes == -EINTR)
         return bytes;
+    /* It cannot describe or place this one frame, which is lost. */
+    if (bytes == -EINVAL || bytes == -EFAULT)
+        return bytes;
     if (bytes < (ssize_t)sizeof(tap->header)) {
         /* The interface was removed. */
         backend->gone = true;
@@ -64,7 +67,15 @@ static int tap_set_offloads(struct net_backend *backend, uint64_t features)
         flags |= TUN_F_TSO4;
     if (features & NET_FEATURE(GUEST_TSO6))
         flags |= TUN_F_TSO6;
-    return os_ioctl(backend->fd, TUNSETOFFLOAD, flags);
+    struct tap *tap = tap_of(backend);
+
+    /* The host tells everybody of each change. */
+    if (tap->offloads_known && tap->offloads == flags)
+        return 0;
+    int error = os_ioctl(backend->fd, TUNSETOFFLOAD, flags);
+    tap->offloads_known = !error;
+    tap->offloads = flags;
+    return error;
 }
 
 static const struct net_backend_ops tap_ops = {

@@ -13,7 +13,9 @@
 
 struct tap {
     struct net_backend backend;
-    net_header header; /* of the frame that is under way */
+    net_header header;   /* of the frame that is under way */
+    bool offloads_known; /* the host was told ... */
+    unsigned offloads;   /* ... these, as TUN_F_* */
 };
 
 /*

@@ -82,6 +82,16 @@ static int apply_landlock(void)
 
 #include "seccomp_filter.h"
 
+/* The filter lets the process send signals to itself alone. */
+static void name_process(struct sock_filter *ops, size_t count)
+{
+    uint32_t process = (uint32_t)os_syscall(SYS_getpid);
+
+    for (size_t i = 0; i < count; i++)
+        if (BPF_CLASS(ops[i].code) == BPF_JMP && ops[i].k == SECCOMP_PROCESS)
+            ops[i].k = process;
+}
+
 /* Allows what this VM needs: more only if it has more than consoles. */
 static int apply_seccomp(const struct mayfly *vm)
 {
@@ -91,6 +101,7 @@ static int apply_seccomp(const struct mayfly *vm)
     };
 
     if (vm->native.set.count > VM_CONSOLES) {
+        name_process(filter_for_devices, ARRAY_SIZE(filter_for_devices));
         program.len = ARRAY_SIZE(filter_for_devices);
         program.filter = filter_for_devices;
     }

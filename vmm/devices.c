@@ -206,7 +206,8 @@ static unsigned access_registers(struct mayfly *vm, struct mmio *registers,
                                  uint64_t offset,
                                  const struct vcpu_access *access)
 {
-    bool lock = vm->has_io && mmio_needs_lock(offset);
+    uint64_t device = UINT64_C(1) << (registers - vm->registers);
+    bool lock = vm->has_io && (vm->io.mask & device) && mmio_needs_lock(offset);
     uint8_t data[sizeof(access->data)];
     unsigned effects = 0;
 

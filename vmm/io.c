@@ -3,6 +3,7 @@
 #include "vmm/io.h"
 
 #include <sched.h>
+#include <string.h>
 
 #include "vmm/base/os.h"
 
@@ -53,6 +54,26 @@ void io_note_guest_cpu(struct io *io)
 }
 
 /*
+ * Moves the calling thread to one of the processors in `there`, and lets it go
+ * where it might before. Returns whether it moved.
+ */
+static bool step_to(const cpu_set_t *there)
+{
+    cpu_set_t before, both;
+
+    CPU_ZERO(&before);
+    if (os_syscall(SYS_sched_getaffinity, 0, sizeof(before), &before) <= 0)
+        return false;
+    CPU_AND(&both, &before, there);
+    if (CPU_COUNT(&both) == 0 ||
+        os_syscall(SYS_sched_setaffinity, 0, sizeof(both), &both))
+        return false;
+    /* If that is refused, somebody has just decided otherwise. */
+    os_syscall(SYS_sched_setaffinity, 0, sizeof(before), &before);
+    return true;
+}
+
+/*
  * Two threads that look for each other's work on one processor only keep each
  * other from it, and the scheduler does not part them soon: both look idle to
  * it half of the time. So this one steps aside, and may come back.
@@ -60,7 +81,7 @@ void io_note_guest_cpu(struct io *io)
 static void keep_off_guest_cpu(struct io *io, uint64_t now_ns)
 {
     int cpu = sched_getcpu();
-    cpu_set_t others = io->allowed;
+    cpu_set_t others;
 
     atomic_store_explicit(&io->cpu, cpu, memory_order_relaxed);
     if (cpu < 0 ||
@@ -68,12 +89,9 @@ static void keep_off_guest_cpu(struct io *io, uint64_t now_ns)
         now_ns - io->moved_ns < MOVE_NS)
         return;
     io->moved_ns = now_ns;
+    memset(&others, 0xff, sizeof(others));
     CPU_CLR(cpu, &others);
-    if (CPU_COUNT(&others) == 0 ||
-        os_syscall(SYS_sched_setaffinity, 0, sizeof(others), &others))
-        return;
-    os_syscall(SYS_sched_setaffinity, 0, sizeof(io->allowed), &io->allowed);
-    io->stats.moves++;
+    io->stats.moves += step_to(&others);
 }
 
 void io_trade_places(struct io *io)
@@ -92,9 +110,7 @@ void io_trade_places(struct io *io)
         return;
     CPU_ZERO(&there);
     CPU_SET(cpu, &there);
-    if (os_syscall(SYS_sched_setaffinity, 0, sizeof(there), &there))
-        return;
-    os_syscall(SYS_sched_setaffinity, 0, sizeof(io->allowed), &io->allowed);
+    step_to(&there);
 }
 
 /* ---- Serving --------------------------------------------------------------
@@ -339,8 +355,6 @@ int io_init(struct io *io, struct vdev_set *set, uint64_t mask,
     spin_init(&io->spin, poll_ns);
     atomic_init(&io->guest_cpu, -1);
     atomic_init(&io->cpu, -1);
-    CPU_ZERO(&io->allowed);
-    os_syscall(SYS_sched_getaffinity, 0, sizeof(io->allowed), &io->allowed);
     error = bell_init(&io->bell);
     if (error)
         return error;

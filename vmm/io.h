@@ -21,7 +21,6 @@
  */
 
 #include <pthread.h>
-#include <sched.h>
 
 #include "virtio/set.h"
 #include "vmm/base/bell.h"
@@ -58,7 +57,6 @@ struct io {
     struct spin spin;
     struct io_stats stats;
 
-    cpu_set_t allowed;        /* processors, when io_init() asked */
     atomic_int guest_cpu;     /* where the guest's thread was last */
     atomic_int cpu;           /* where this one was last */
     uint64_t traded_ns;       /* when the guest's thread last took that */

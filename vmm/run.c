@@ -71,8 +71,10 @@ int vm_prepare_run(struct mayfly *vm, char *error)
     if (result)
         return error_system(error, result, "cannot make the tick's timer");
     result = serve_prepare(vm);
-    if (result)
+    if (result) {
+        tick_destroy(&vm->tick);
         return error_system(error, result, "cannot prepare an I/O thread");
+    }
     running = &vm->vcpu;
     atomic_store(&vm->thread, thread);
     return 0;

@@ -17,6 +17,9 @@
 #define EXITS_BEFORE_THREAD 16u
 #define EXITS_WITHIN_NS     5000000u
 
+/* Turns of disks and networks, 16 MiB or 256 frames each, in one exit. */
+#define IO_ROUNDS 8u
+
 /* Looks between two questions to the clock. */
 #define LOOKS_A_CLOCK 16
 
@@ -218,14 +221,27 @@ static bool output_failed(const struct mayfly *vm, struct mayfly_result *result)
     return true;
 }
 
-/* Serves some of this thread's devices. Returns whether the run ends. */
+/*
+ * Serves some of this thread's devices. Returns whether the run ends. Disks and
+ * networks have a bounded turn, or a peer that floods them would keep the guest
+ * from running; vm->unfinished tells that there is more to do for them.
+ */
 static bool serve_some(struct mayfly *vm, uint64_t mask,
                        struct mayfly_result *result)
 {
     bool ended = false;
 
-    while (vdev_set_serve(&vm->native.set, mask) == -EINTR && !ended)
+    vm->unfinished = false;
+    for (unsigned round = 1;
+         vdev_set_serve(&vm->native.set, mask) == -EINTR && !ended; round++) {
         ended = serve_must_end(vm, result);
+        consider_io(vm, mask, false);
+        mask &= own_devices(vm);
+        if (round != IO_ROUNDS)
+            continue;
+        vm->unfinished = mask & io_devices(vm);
+        mask &= ~io_devices(vm);
+    }
     return ended || output_failed(vm, result);
 }
 
@@ -393,6 +409,8 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
         events = event_read(&vm->native.events);
         if (events != seen || os_now_ns() >= until_ns)
             break;
+        if (vm->unfinished)
+            continue;
         vm_note_stage(vm, MAYFLY_STAGE_READY);
         uint64_t end_ns = min_u64(until_ns, vm->deadline_ns);
         if (look_for_events(vm, seen, end_ns))
@@ -424,7 +442,12 @@ void serve_finish(struct mayfly *vm, struct mayfly_result *result)
     if (vm->has_io)
         io_stop(&vm->io);
     if (result->end == MAYFLY_EXITED || result->end == MAYFLY_CRASHED) {
-        if (serve_all(vm, &late))
+        bool ended;
+
+        do
+            ended = serve_all(vm, &late);
+        while (!ended && vm->unfinished);
+        if (ended)
             *result = late;
     } else {
         /* Somebody wants it to end now: one attempt. */

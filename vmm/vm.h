@@ -66,12 +66,13 @@ struct mayfly {
     struct balloon balloon; /* if options.balloon */
     struct upcall_line upcalls;
 
-    bool has_io;                    /* io and bell are made */
-    struct io io;                   /* the thread for disks and networks */
-    unsigned io_exits;              /* for its devices, while it has none */
-    uint64_t io_exits_since;        /* host time: counted from there */
-    struct bell bell;               /* rung for a guest that waits */
-    struct spin wait_spin;          /* looks before such a guest sleeps */
+    bool has_io;             /* io and bell are made */
+    struct io io;            /* the thread for disks and networks */
+    bool unfinished;         /* this thread has more to do for its devices */
+    unsigned io_exits;       /* for its devices, while it has none */
+    uint64_t io_exits_since; /* host time: counted from there */
+    struct bell bell;        /* rung for a guest that waits */
+    struct spin wait_spin;   /* looks before such a guest sleeps */
     struct event_listener listener; /* of events from that thread */
     atomic_bool signalled;          /* it has interrupted the processor */
     atomic_ulong upcall_signals;    /* so many times */

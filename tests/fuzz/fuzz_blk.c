@@ -251,7 +251,6 @@ static int hooked_os_fdatasync(int fd)
 
 static uint64_t hooked_os_now_ns(void)
 {
-    bug_on(!limited);
     return now_ns;
 }
 

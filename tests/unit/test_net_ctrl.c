@@ -301,6 +301,20 @@ Test(net_offloads, can_be_changed_to_any_that_were_negotiated)
     cr_assert_eq(net.offloads, FEATURE(GUEST_CSUM) | FEATURE(GUEST_TSO4));
 }
 
+Test(net_offloads, are_changed_64_times_after_a_start_and_no_more)
+{
+    uint64_t csum = FEATURE(GUEST_CSUM);
+
+    start(0);
+    post_rx(0, 2048);
+    serve();
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert_eq(set_offloads(i % 2 ? csum : 0), OK);
+    cr_assert_eq(set_offloads(csum), OK, "as it is");
+    cr_assert_eq(set_offloads(0), ERR);
+    cr_assert_eq(net.offloads, csum);
+}
+
 Test(net_offloads, that_the_host_refuses_are_not_changed)
 {
     start(0);
