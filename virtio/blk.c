@@ -19,7 +19,7 @@
 #define BLK_SERVE_BYTES  (UINT64_C(16) << 20)
 #define BLK_SHOW_BYTES   (UINT64_C(64) << 10)
 #define BLK_REQUEST_COST 4096u
-#define BLK_SERVE_NS     10000000u /* and not much longer than this */
+#define BLK_FLUSH_COST   (1u << 20) /* it may take long */
 
 /* Zeroes are written from one page, so many times in one call. */
 #define ZERO_BYTES  4096u
@@ -313,6 +313,7 @@ static int execute(struct blk *blk, uint64_t *budget)
     case VIRTIO_BLK_T_IN:
         return transfer(blk, budget);
     case VIRTIO_BLK_T_FLUSH:
+        spend(budget, BLK_FLUSH_COST);
         return flush(blk);
     case VIRTIO_BLK_T_GET_ID:
         give_id(blk);
@@ -457,13 +458,10 @@ static int serve_some(struct blk *blk)
 {
     struct virtq *q = &blk->dev.queues[0];
     uint64_t shown = BLK_SERVE_BYTES; /* what the budget was then */
-    uint64_t end_ns = os_now_ns() + BLK_SERVE_NS;
 
     for (uint64_t budget = BLK_SERVE_BYTES; budget > 0;
          spend(&budget, BLK_REQUEST_COST)) {
         show_much(blk, &shown, budget);
-        if (os_now_ns() > end_ns)
-            break;
         int found = blk->busy ? 1 : begin_request(blk);
 
         if (found == -EAGAIN) {

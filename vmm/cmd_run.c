@@ -67,8 +67,8 @@ static void close_report(FILE *file, const char *path, int *status)
     bool failed = ferror(file) || fflush(file);
 
     if (failed)
-        *status = cli_fail(CLI_FAILED, "cannot write %s",
-                           *path ? path : "the report");
+        *status = cli_fail(CLI_FAILED, "cannot write %s: %s",
+                           *path ? path : "the report", strerror(errno));
 }
 
 /*

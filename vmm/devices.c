@@ -225,18 +225,21 @@ static unsigned access_registers(struct mayfly *vm, struct mmio *registers,
 }
 
 bool devices_access(struct mayfly *vm, const struct vcpu_access *access,
-                    uint64_t *kicked)
+                    uint64_t *serve, bool *kicked)
 {
     uint64_t offset = access->address - MF_REGISTERS;
     uint64_t index = offset / MF_REGISTERS_BYTES;
 
-    *kicked = 0;
+    *serve = 0;
+    *kicked = false;
     if (vm->options.transport != MAYFLY_TRANSPORT_MMIO ||
         access->address < MF_REGISTERS || index >= vm->native.set.count)
         return false;
-    if (access_registers(vm, &vm->registers[index], offset % MF_REGISTERS_BYTES,
-                         access))
-        *kicked = UINT64_C(1) << index;
+    unsigned effects = access_registers(vm, &vm->registers[index],
+                                        offset % MF_REGISTERS_BYTES, access);
+    if (effects)
+        *serve = UINT64_C(1) << index;
+    *kicked = effects & MMIO_KICKED;
     return true;
 }
 

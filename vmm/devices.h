@@ -22,12 +22,12 @@ MUST_CHECK int devices_add(struct mayfly *vm, char *error);
 
 /*
  * The guest has touched memory that is not there. Returns whether that was a
- * device's register: then the access is done, and the devices in `*kicked` are
- * to be served as if the guest had kicked them.
+ * device's register: then the access is done, `*serve` is the device to be
+ * served because of it, if any, and `*kicked` whether it was kicked.
  */
 MUST_CHECK bool devices_access(struct mayfly *vm,
                                const struct vcpu_access *access,
-                               uint64_t *kicked);
+                               uint64_t *serve, bool *kicked);
 
 /* Adds what the devices counted; the I/O thread has ended. */
 void devices_get_stats(const struct mayfly *vm, struct mayfly_stats *stats);

@@ -99,10 +99,11 @@ int machine_plan(struct machine *machine, const struct image *image,
         machine->tables.base + machine->tables.bytes + GUARD_BYTES;
     uint64_t taken = fixed_bytes(image) + machine->tables.bytes;
     if (taken + stack_bytes_min(image) > machine->ram[0].bytes)
-        return error_set(error, -ENOMEM,
-                         "does not fit into %llu KiB of memory; it needs %llu",
-                         (unsigned long long)(mem_bytes >> 10),
-                         (unsigned long long)(round_up(min, 1024) >> 10));
+        return error_set(
+            error, -ENOMEM,
+            "does not fit into %llu KiB of memory; it needs %llu KiB",
+            (unsigned long long)(mem_bytes >> 10),
+            (unsigned long long)(round_up(min, 1024) >> 10));
     machine->stack.bytes = min_u64(stack_bytes_wanted(image, mem_bytes),
                                    machine->ram[0].bytes - taken);
     uint64_t top = machine->stack.base + machine->stack.bytes;

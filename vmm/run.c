@@ -156,7 +156,7 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
         return serve_wait(vm, stop->args[0], stop->args[1], result, ended);
     case MF_HC_KICK:
         vm->stats.hypercall_kick++;
-        *ended = serve_kick(vm, stop->args[0], result);
+        *ended = serve_kick(vm, stop->args[0], true, result);
         vcpu_set_result(&vm->vcpu, 0);
         upcall_check_timer(&vm->upcalls, clock_guest_ns(&vm->clock));
         return 0;
@@ -196,12 +196,13 @@ static int deliver_upcall(struct mayfly *vm)
 static bool do_access(struct mayfly *vm, const struct vcpu_access *access,
                       struct mayfly_result *result, bool *ended)
 {
-    uint64_t kicked;
+    uint64_t device;
+    bool kicked;
 
-    if (!devices_access(vm, access, &kicked))
+    if (!devices_access(vm, access, &device, &kicked))
         return false;
     vm->stats.exits_registers++;
-    *ended = kicked && serve_kick(vm, kicked, result);
+    *ended = device && serve_kick(vm, device, kicked, result);
     return true;
 }
 

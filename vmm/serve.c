@@ -17,7 +17,8 @@
 #define EXITS_BEFORE_THREAD 16u
 #define EXITS_WITHIN_NS     5000000u
 
-/* Turns of disks and networks, 16 MiB or 256 frames each, in one exit. */
+/* Turns of disks and networks, 16 MiB, 16 flushes or 256 frames each, in one
+ * exit. */
 #define IO_ROUNDS 8u
 
 /* Looks between two questions to the clock. */
@@ -259,13 +260,15 @@ bool serve_all(struct mayfly *vm, struct mayfly_result *result)
     return ended;
 }
 
-bool serve_kick(struct mayfly *vm, uint64_t doorbells,
+bool serve_kick(struct mayfly *vm, uint64_t doorbells, bool kicked,
                 struct mayfly_result *result)
 {
     uint64_t own = VDEV_SET_ALL;
 
-    consider_io(vm, doorbells, false);
-    vdev_set_count_kicks(&vm->native.set, doorbells);
+    if (kicked) {
+        consider_io(vm, doorbells, false);
+        vdev_set_count_kicks(&vm->native.set, doorbells);
+    }
     if (vm->has_io && doorbells & vm->io.mask && io_kick(&vm->io))
         own = ~vm->io.mask;
     return serve_some(vm, doorbells & own, result);

@@ -31,8 +31,11 @@ bool serve_must_end(struct mayfly *vm, struct mayfly_result *result);
  */
 MUST_CHECK bool serve_all(struct mayfly *vm, struct mayfly_result *result);
 
-/* The guest has kicked the devices in `doorbells`. Returns likewise. */
-MUST_CHECK bool serve_kick(struct mayfly *vm, uint64_t doorbells,
+/*
+ * The guest has kicked the devices in `doorbells`, or done something else to
+ * them (`kicked` is false) for which they are to be served. Returns likewise.
+ */
+MUST_CHECK bool serve_kick(struct mayfly *vm, uint64_t doorbells, bool kicked,
                            struct mayfly_result *result);
 
 /* The tick came: input for buffers that a computing guest has posted. */

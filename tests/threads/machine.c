@@ -39,7 +39,7 @@ long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
         return wait_for_event(a, b);
     CHECK(number == MF_HC_KICK, "hypercall %u", number);
     machine.kicks++;
-    machine.ended |= serve_kick(&machine.vm, a, &machine.result);
+    machine.ended |= serve_kick(&machine.vm, a, true, &machine.result);
     CHECK(machine.vm.io.started || machine.vm.options.io == MAYFLY_IO_AUTO,
           "the first kick starts the I/O thread");
     return 0;
