@@ -19,3 +19,15 @@ long __mayfly_sys_missing(long number)
     }
     return -ENOSYS;
 }
+
+/* What is NONE in the list; an image contains those that it calls. */
+#define MISSING_FULL(number, name, arguments)
+#define MISSING_PARTIAL(number, name, arguments)
+#define MISSING_NONE(number, name, arguments)               \
+    long __mayfly_sys_##name(MAYFLY_PARAMETERS_##arguments) \
+    {                                                       \
+        return __mayfly_sys_missing(number);                \
+    }
+#define MISSING(number, name, arguments, state, note) \
+    MISSING_##state(number, name, arguments)
+MAYFLY_SYSCALLS(MISSING)

@@ -1,74 +1,374 @@
 /* SPDX-License-Identifier: MIT */
-/* The system calls that the runtime implements: the one list of them. */
+/* Linux's system calls and what the runtime has of them: the one list. */
 #ifndef MAYFLY_SYSCALLS_H
 #define MAYFLY_SYSCALLS_H
 
 /*
  * Each entry is X(number, name, arguments, state, note): the Linux x86-64
- * number, the name as in SYS_name, how many arguments the implementation
- * takes, FULL or PARTIAL, and for a partial one what is missing.
+ * number, the name as in SYS_name, how many arguments it takes, and FULL,
+ * PARTIAL or NONE, with what is missing of a partial one.
  *
  * Everything else is generated from this list: the prototypes below, musl's
- * direct calls (musl/overlay/arch/x86_64/syscall_arch.h), the dispatcher
- * behind syscall(3) (syscall.c) and the table in README.md (syscalls-table).
- * A new system call is a line here and a function __mayfly_sys_NAME.
+ * direct calls (syscalls-table --musl), the dispatcher behind syscall(3)
+ * (syscall.c), what answers ENOSYS (missing.c) and the table in README.md
+ * (syscalls-table). To implement a call, change its line from NONE and write
+ * the function __mayfly_sys_NAME; musl need not be built again for that.
  */
 /* clang-format off */
-#define MAYFLY_SYSCALLS(X)                                                     \
-    X(0, read, 3, PARTIAL,                                                     \
-      "descriptors 0 to 2 only; fills memory that is not writable, too")       \
-    X(1, write, 3, PARTIAL, "descriptors 0 to 2 only")                         \
-    X(3, close, 1, PARTIAL, "descriptors 0 to 2 only")                         \
-    X(5, fstat, 2, PARTIAL, "descriptors 0 to 2 only")                         \
-    X(7, poll, 3, PARTIAL, "standard input always counts as readable")         \
-    X(8, lseek, 3, PARTIAL, "ESPIPE: nothing can seek yet")                    \
-    X(9, mmap, 6, PARTIAL, "anonymous only; PROT_EXEC is refused, other "      \
-                           "protections are not enforced")                     \
-    X(10, mprotect, 3, PARTIAL, "always ENOSYS, which musl tolerates")         \
-    X(11, munmap, 2, PARTIAL, "unmapped memory stays accessible")              \
-    X(12, brk, 1, FULL, "")                                                    \
-    X(13, rt_sigaction, 4, PARTIAL, "SA_ONSTACK and SA_RESTART have no effect")\
-    X(14, rt_sigprocmask, 4, FULL, "")                                         \
-    X(16, ioctl, 3, PARTIAL, "TCGETS and TIOCGWINSZ")                          \
-    X(19, readv, 3, PARTIAL, "descriptors 0 to 2 only")                        \
-    X(20, writev, 3, PARTIAL, "descriptors 0 to 2 only")                       \
-    X(24, sched_yield, 0, FULL, "")                                            \
-    X(25, mremap, 5, PARTIAL, "no MREMAP_FIXED")                               \
-    X(28, madvise, 3, PARTIAL, "MADV_DONTNEED clears; the rest is accepted")   \
-    X(34, pause, 0, FULL, "")                                                  \
-    X(35, nanosleep, 2, FULL, "")                                              \
-    X(39, getpid, 0, FULL, "")                                                 \
-    X(56, clone, 5, PARTIAL, "always EAGAIN: one thread only")                 \
-    X(60, exit, 1, PARTIAL, "ends the VM, as exit_group does")                 \
-    X(62, kill, 2, PARTIAL, "itself only")                                     \
-    X(63, uname, 1, FULL, "")                                                  \
-    X(72, fcntl, 3, PARTIAL, "F_GETFD, F_SETFD, F_GETFL and F_SETFL; flags "   \
-                             "have no effect")                                 \
-    X(79, getcwd, 2, FULL, "")                                                 \
-    X(96, gettimeofday, 2, FULL, "")                                           \
-    X(97, getrlimit, 2, FULL, "")                                              \
-    X(99, sysinfo, 1, PARTIAL, "no load averages")                             \
-    X(102, getuid, 0, FULL, "")                                                \
-    X(104, getgid, 0, FULL, "")                                                \
-    X(107, geteuid, 0, FULL, "")                                               \
-    X(108, getegid, 0, FULL, "")                                               \
-    X(110, getppid, 0, FULL, "")                                               \
-    X(127, rt_sigpending, 2, FULL, "")                                         \
-    X(131, sigaltstack, 2, PARTIAL, "remembered, never used")                  \
-    X(158, arch_prctl, 2, PARTIAL, "ARCH_SET_FS, ARCH_GET_FS, ARCH_SET_GS "    \
-                                   "and ARCH_GET_GS")                          \
-    X(186, gettid, 0, FULL, "")                                                \
-    X(200, tkill, 2, PARTIAL, "itself only")                                   \
-    X(201, time, 1, FULL, "")                                                  \
-    X(202, futex, 6, PARTIAL, "WAIT and WAKE of a single thread")              \
-    X(218, set_tid_address, 1, PARTIAL, "the address is not cleared on exit")  \
-    X(228, clock_gettime, 2, PARTIAL, "CPU-time clocks count elapsed time")    \
-    X(229, clock_getres, 2, FULL, "")                                          \
-    X(230, clock_nanosleep, 4, PARTIAL, "no CPU-time clocks")                  \
-    X(231, exit_group, 1, FULL, "")                                            \
-    X(234, tgkill, 3, PARTIAL, "itself only")                                  \
-    X(302, prlimit64, 4, PARTIAL, "limits cannot be changed")                  \
-    X(318, getrandom, 3, FULL, "")
+#define MAYFLY_SYSCALLS(X)                                                    \
+    X(0, read, 3, PARTIAL,                                                    \
+      "descriptors 0 to 2 only; fills memory that is not writable, too")      \
+    X(1, write, 3, PARTIAL, "descriptors 0 to 2 only")                        \
+    X(2, open, 3, NONE, "")                                                   \
+    X(3, close, 1, PARTIAL, "descriptors 0 to 2 only")                        \
+    X(4, stat, 2, NONE, "")                                                   \
+    X(5, fstat, 2, PARTIAL, "descriptors 0 to 2 only")                        \
+    X(6, lstat, 2, NONE, "")                                                  \
+    X(7, poll, 3, PARTIAL, "standard input always counts as readable")        \
+    X(8, lseek, 3, PARTIAL, "ESPIPE: nothing can seek yet")                   \
+    X(9, mmap, 6, PARTIAL,                                                    \
+      "anonymous only; PROT_EXEC is refused, other protections are not "      \
+      "enforced")                                                             \
+    X(10, mprotect, 3, PARTIAL, "always ENOSYS, which musl tolerates")        \
+    X(11, munmap, 2, PARTIAL, "unmapped memory stays accessible")             \
+    X(12, brk, 1, FULL, "")                                                   \
+    X(13, rt_sigaction, 4, PARTIAL,                                           \
+      "SA_ONSTACK and SA_RESTART have no effect")                             \
+    X(14, rt_sigprocmask, 4, FULL, "")                                        \
+    X(15, rt_sigreturn, 0, NONE, "")                                          \
+    X(16, ioctl, 3, PARTIAL, "TCGETS and TIOCGWINSZ")                         \
+    X(17, pread64, 4, NONE, "")                                               \
+    X(18, pwrite64, 4, NONE, "")                                              \
+    X(19, readv, 3, PARTIAL, "descriptors 0 to 2 only")                       \
+    X(20, writev, 3, PARTIAL, "descriptors 0 to 2 only")                      \
+    X(21, access, 2, NONE, "")                                                \
+    X(22, pipe, 1, NONE, "")                                                  \
+    X(23, select, 5, NONE, "")                                                \
+    X(24, sched_yield, 0, FULL, "")                                           \
+    X(25, mremap, 5, PARTIAL, "no MREMAP_FIXED")                              \
+    X(26, msync, 3, NONE, "")                                                 \
+    X(27, mincore, 3, NONE, "")                                               \
+    X(28, madvise, 3, PARTIAL, "MADV_DONTNEED clears; the rest is accepted")  \
+    X(29, shmget, 3, NONE, "")                                                \
+    X(30, shmat, 3, NONE, "")                                                 \
+    X(31, shmctl, 3, NONE, "")                                                \
+    X(32, dup, 1, NONE, "")                                                   \
+    X(33, dup2, 2, NONE, "")                                                  \
+    X(34, pause, 0, FULL, "")                                                 \
+    X(35, nanosleep, 2, FULL, "")                                             \
+    X(36, getitimer, 2, NONE, "")                                             \
+    X(37, alarm, 1, NONE, "")                                                 \
+    X(38, setitimer, 3, NONE, "")                                             \
+    X(39, getpid, 0, FULL, "")                                                \
+    X(40, sendfile, 4, NONE, "")                                              \
+    X(41, socket, 3, NONE, "")                                                \
+    X(42, connect, 3, NONE, "")                                               \
+    X(43, accept, 3, NONE, "")                                                \
+    X(44, sendto, 6, NONE, "")                                                \
+    X(45, recvfrom, 6, NONE, "")                                              \
+    X(46, sendmsg, 3, NONE, "")                                               \
+    X(47, recvmsg, 3, NONE, "")                                               \
+    X(48, shutdown, 2, NONE, "")                                              \
+    X(49, bind, 3, NONE, "")                                                  \
+    X(50, listen, 2, NONE, "")                                                \
+    X(51, getsockname, 3, NONE, "")                                           \
+    X(52, getpeername, 3, NONE, "")                                           \
+    X(53, socketpair, 4, NONE, "")                                            \
+    X(54, setsockopt, 5, NONE, "")                                            \
+    X(55, getsockopt, 5, NONE, "")                                            \
+    X(56, clone, 5, PARTIAL, "always EAGAIN: one thread only")                \
+    X(57, fork, 0, NONE, "")                                                  \
+    X(58, vfork, 0, NONE, "")                                                 \
+    X(59, execve, 3, NONE, "")                                                \
+    X(60, exit, 1, PARTIAL, "ends the VM, as exit_group does")                \
+    X(61, wait4, 4, NONE, "")                                                 \
+    X(62, kill, 2, PARTIAL, "itself only")                                    \
+    X(63, uname, 1, FULL, "")                                                 \
+    X(64, semget, 3, NONE, "")                                                \
+    X(65, semop, 3, NONE, "")                                                 \
+    X(66, semctl, 4, NONE, "")                                                \
+    X(67, shmdt, 1, NONE, "")                                                 \
+    X(68, msgget, 2, NONE, "")                                                \
+    X(69, msgsnd, 4, NONE, "")                                                \
+    X(70, msgrcv, 5, NONE, "")                                                \
+    X(71, msgctl, 3, NONE, "")                                                \
+    X(72, fcntl, 3, PARTIAL,                                                  \
+      "F_GETFD, F_SETFD, F_GETFL and F_SETFL; flags have no effect")          \
+    X(73, flock, 2, NONE, "")                                                 \
+    X(74, fsync, 1, NONE, "")                                                 \
+    X(75, fdatasync, 1, NONE, "")                                             \
+    X(76, truncate, 2, NONE, "")                                              \
+    X(77, ftruncate, 2, NONE, "")                                             \
+    X(78, getdents, 3, NONE, "")                                              \
+    X(79, getcwd, 2, FULL, "")                                                \
+    X(80, chdir, 1, NONE, "")                                                 \
+    X(81, fchdir, 1, NONE, "")                                                \
+    X(82, rename, 2, NONE, "")                                                \
+    X(83, mkdir, 2, NONE, "")                                                 \
+    X(84, rmdir, 1, NONE, "")                                                 \
+    X(85, creat, 2, NONE, "")                                                 \
+    X(86, link, 2, NONE, "")                                                  \
+    X(87, unlink, 1, NONE, "")                                                \
+    X(88, symlink, 2, NONE, "")                                               \
+    X(89, readlink, 3, NONE, "")                                              \
+    X(90, chmod, 2, NONE, "")                                                 \
+    X(91, fchmod, 2, NONE, "")                                                \
+    X(92, chown, 3, NONE, "")                                                 \
+    X(93, fchown, 3, NONE, "")                                                \
+    X(94, lchown, 3, NONE, "")                                                \
+    X(95, umask, 1, NONE, "")                                                 \
+    X(96, gettimeofday, 2, FULL, "")                                          \
+    X(97, getrlimit, 2, FULL, "")                                             \
+    X(98, getrusage, 2, NONE, "")                                             \
+    X(99, sysinfo, 1, PARTIAL, "no load averages")                            \
+    X(100, times, 1, NONE, "")                                                \
+    X(101, ptrace, 4, NONE, "")                                               \
+    X(102, getuid, 0, FULL, "")                                               \
+    X(103, syslog, 3, NONE, "")                                               \
+    X(104, getgid, 0, FULL, "")                                               \
+    X(105, setuid, 1, NONE, "")                                               \
+    X(106, setgid, 1, NONE, "")                                               \
+    X(107, geteuid, 0, FULL, "")                                              \
+    X(108, getegid, 0, FULL, "")                                              \
+    X(109, setpgid, 2, NONE, "")                                              \
+    X(110, getppid, 0, FULL, "")                                              \
+    X(111, getpgrp, 0, NONE, "")                                              \
+    X(112, setsid, 0, NONE, "")                                               \
+    X(113, setreuid, 2, NONE, "")                                             \
+    X(114, setregid, 2, NONE, "")                                             \
+    X(115, getgroups, 2, NONE, "")                                            \
+    X(116, setgroups, 2, NONE, "")                                            \
+    X(117, setresuid, 3, NONE, "")                                            \
+    X(118, getresuid, 3, NONE, "")                                            \
+    X(119, setresgid, 3, NONE, "")                                            \
+    X(120, getresgid, 3, NONE, "")                                            \
+    X(121, getpgid, 1, NONE, "")                                              \
+    X(122, setfsuid, 1, NONE, "")                                             \
+    X(123, setfsgid, 1, NONE, "")                                             \
+    X(124, getsid, 1, NONE, "")                                               \
+    X(125, capget, 2, NONE, "")                                               \
+    X(126, capset, 2, NONE, "")                                               \
+    X(127, rt_sigpending, 2, FULL, "")                                        \
+    X(128, rt_sigtimedwait, 4, NONE, "")                                      \
+    X(129, rt_sigqueueinfo, 3, NONE, "")                                      \
+    X(130, rt_sigsuspend, 2, NONE, "")                                        \
+    X(131, sigaltstack, 2, PARTIAL, "remembered, never used")                 \
+    X(132, utime, 2, NONE, "")                                                \
+    X(133, mknod, 3, NONE, "")                                                \
+    X(135, personality, 1, NONE, "")                                          \
+    X(136, ustat, 2, NONE, "")                                                \
+    X(137, statfs, 2, NONE, "")                                               \
+    X(138, fstatfs, 2, NONE, "")                                              \
+    X(139, sysfs, 3, NONE, "")                                                \
+    X(140, getpriority, 2, NONE, "")                                          \
+    X(141, setpriority, 3, NONE, "")                                          \
+    X(142, sched_setparam, 2, NONE, "")                                       \
+    X(143, sched_getparam, 2, NONE, "")                                       \
+    X(144, sched_setscheduler, 3, NONE, "")                                   \
+    X(145, sched_getscheduler, 1, NONE, "")                                   \
+    X(146, sched_get_priority_max, 1, NONE, "")                               \
+    X(147, sched_get_priority_min, 1, NONE, "")                               \
+    X(148, sched_rr_get_interval, 2, NONE, "")                                \
+    X(149, mlock, 2, NONE, "")                                                \
+    X(150, munlock, 2, NONE, "")                                              \
+    X(151, mlockall, 1, NONE, "")                                             \
+    X(152, munlockall, 0, NONE, "")                                           \
+    X(153, vhangup, 0, NONE, "")                                              \
+    X(154, modify_ldt, 3, NONE, "")                                           \
+    X(155, pivot_root, 2, NONE, "")                                           \
+    X(156, _sysctl, 1, NONE, "")                                              \
+    X(157, prctl, 5, NONE, "")                                                \
+    X(158, arch_prctl, 2, PARTIAL,                                            \
+      "ARCH_SET_FS, ARCH_GET_FS, ARCH_SET_GS and ARCH_GET_GS")                \
+    X(159, adjtimex, 1, NONE, "")                                             \
+    X(160, setrlimit, 2, NONE, "")                                            \
+    X(161, chroot, 1, NONE, "")                                               \
+    X(162, sync, 0, NONE, "")                                                 \
+    X(163, acct, 1, NONE, "")                                                 \
+    X(164, settimeofday, 2, NONE, "")                                         \
+    X(165, mount, 5, NONE, "")                                                \
+    X(166, umount2, 2, NONE, "")                                              \
+    X(167, swapon, 2, NONE, "")                                               \
+    X(168, swapoff, 1, NONE, "")                                              \
+    X(169, reboot, 4, NONE, "")                                               \
+    X(170, sethostname, 2, NONE, "")                                          \
+    X(171, setdomainname, 2, NONE, "")                                        \
+    X(172, iopl, 1, NONE, "")                                                 \
+    X(173, ioperm, 3, NONE, "")                                               \
+    X(175, init_module, 3, NONE, "")                                          \
+    X(176, delete_module, 2, NONE, "")                                        \
+    X(179, quotactl, 4, NONE, "")                                             \
+    X(186, gettid, 0, FULL, "")                                               \
+    X(187, readahead, 3, NONE, "")                                            \
+    X(188, setxattr, 5, NONE, "")                                             \
+    X(189, lsetxattr, 5, NONE, "")                                            \
+    X(190, fsetxattr, 5, NONE, "")                                            \
+    X(191, getxattr, 4, NONE, "")                                             \
+    X(192, lgetxattr, 4, NONE, "")                                            \
+    X(193, fgetxattr, 4, NONE, "")                                            \
+    X(194, listxattr, 3, NONE, "")                                            \
+    X(195, llistxattr, 3, NONE, "")                                           \
+    X(196, flistxattr, 3, NONE, "")                                           \
+    X(197, removexattr, 2, NONE, "")                                          \
+    X(198, lremovexattr, 2, NONE, "")                                         \
+    X(199, fremovexattr, 2, NONE, "")                                         \
+    X(200, tkill, 2, PARTIAL, "itself only")                                  \
+    X(201, time, 1, FULL, "")                                                 \
+    X(202, futex, 6, PARTIAL, "WAIT and WAKE of a single thread")             \
+    X(203, sched_setaffinity, 3, NONE, "")                                    \
+    X(204, sched_getaffinity, 3, NONE, "")                                    \
+    X(206, io_setup, 2, NONE, "")                                             \
+    X(207, io_destroy, 1, NONE, "")                                           \
+    X(208, io_getevents, 5, NONE, "")                                         \
+    X(209, io_submit, 3, NONE, "")                                            \
+    X(210, io_cancel, 3, NONE, "")                                            \
+    X(212, lookup_dcookie, 3, NONE, "")                                       \
+    X(213, epoll_create, 1, NONE, "")                                         \
+    X(216, remap_file_pages, 5, NONE, "")                                     \
+    X(217, getdents64, 3, NONE, "")                                           \
+    X(218, set_tid_address, 1, PARTIAL, "the address is not cleared on exit") \
+    X(219, restart_syscall, 0, NONE, "")                                      \
+    X(220, semtimedop, 4, NONE, "")                                           \
+    X(221, fadvise64, 4, NONE, "")                                            \
+    X(222, timer_create, 3, NONE, "")                                         \
+    X(223, timer_settime, 4, NONE, "")                                        \
+    X(224, timer_gettime, 2, NONE, "")                                        \
+    X(225, timer_getoverrun, 1, NONE, "")                                     \
+    X(226, timer_delete, 1, NONE, "")                                         \
+    X(227, clock_settime, 2, NONE, "")                                        \
+    X(228, clock_gettime, 2, PARTIAL, "CPU-time clocks count elapsed time")   \
+    X(229, clock_getres, 2, FULL, "")                                         \
+    X(230, clock_nanosleep, 4, PARTIAL, "no CPU-time clocks")                 \
+    X(231, exit_group, 1, FULL, "")                                           \
+    X(232, epoll_wait, 4, NONE, "")                                           \
+    X(233, epoll_ctl, 4, NONE, "")                                            \
+    X(234, tgkill, 3, PARTIAL, "itself only")                                 \
+    X(235, utimes, 2, NONE, "")                                               \
+    X(237, mbind, 6, NONE, "")                                                \
+    X(238, set_mempolicy, 3, NONE, "")                                        \
+    X(239, get_mempolicy, 5, NONE, "")                                        \
+    X(240, mq_open, 4, NONE, "")                                              \
+    X(241, mq_unlink, 1, NONE, "")                                            \
+    X(242, mq_timedsend, 5, NONE, "")                                         \
+    X(243, mq_timedreceive, 5, NONE, "")                                      \
+    X(244, mq_notify, 2, NONE, "")                                            \
+    X(245, mq_getsetattr, 3, NONE, "")                                        \
+    X(246, kexec_load, 4, NONE, "")                                           \
+    X(247, waitid, 5, NONE, "")                                               \
+    X(248, add_key, 5, NONE, "")                                              \
+    X(249, request_key, 4, NONE, "")                                          \
+    X(250, keyctl, 5, NONE, "")                                               \
+    X(251, ioprio_set, 3, NONE, "")                                           \
+    X(252, ioprio_get, 2, NONE, "")                                           \
+    X(253, inotify_init, 0, NONE, "")                                         \
+    X(254, inotify_add_watch, 3, NONE, "")                                    \
+    X(255, inotify_rm_watch, 2, NONE, "")                                     \
+    X(256, migrate_pages, 4, NONE, "")                                        \
+    X(257, openat, 4, NONE, "")                                               \
+    X(258, mkdirat, 3, NONE, "")                                              \
+    X(259, mknodat, 4, NONE, "")                                              \
+    X(260, fchownat, 5, NONE, "")                                             \
+    X(261, futimesat, 3, NONE, "")                                            \
+    X(262, newfstatat, 4, NONE, "")                                           \
+    X(263, unlinkat, 3, NONE, "")                                             \
+    X(264, renameat, 4, NONE, "")                                             \
+    X(265, linkat, 5, NONE, "")                                               \
+    X(266, symlinkat, 3, NONE, "")                                            \
+    X(267, readlinkat, 4, NONE, "")                                           \
+    X(268, fchmodat, 3, NONE, "")                                             \
+    X(269, faccessat, 3, NONE, "")                                            \
+    X(270, pselect6, 6, NONE, "")                                             \
+    X(271, ppoll, 5, NONE, "")                                                \
+    X(272, unshare, 1, NONE, "")                                              \
+    X(273, set_robust_list, 2, NONE, "")                                      \
+    X(274, get_robust_list, 3, NONE, "")                                      \
+    X(275, splice, 6, NONE, "")                                               \
+    X(276, tee, 4, NONE, "")                                                  \
+    X(277, sync_file_range, 4, NONE, "")                                      \
+    X(278, vmsplice, 4, NONE, "")                                             \
+    X(279, move_pages, 6, NONE, "")                                           \
+    X(280, utimensat, 4, NONE, "")                                            \
+    X(281, epoll_pwait, 6, NONE, "")                                          \
+    X(282, signalfd, 3, NONE, "")                                             \
+    X(283, timerfd_create, 2, NONE, "")                                       \
+    X(284, eventfd, 1, NONE, "")                                              \
+    X(285, fallocate, 4, NONE, "")                                            \
+    X(286, timerfd_settime, 4, NONE, "")                                      \
+    X(287, timerfd_gettime, 2, NONE, "")                                      \
+    X(288, accept4, 4, NONE, "")                                              \
+    X(289, signalfd4, 4, NONE, "")                                            \
+    X(290, eventfd2, 2, NONE, "")                                             \
+    X(291, epoll_create1, 1, NONE, "")                                        \
+    X(292, dup3, 3, NONE, "")                                                 \
+    X(293, pipe2, 2, NONE, "")                                                \
+    X(294, inotify_init1, 1, NONE, "")                                        \
+    X(295, preadv, 5, NONE, "")                                               \
+    X(296, pwritev, 5, NONE, "")                                              \
+    X(297, rt_tgsigqueueinfo, 4, NONE, "")                                    \
+    X(298, perf_event_open, 5, NONE, "")                                      \
+    X(299, recvmmsg, 5, NONE, "")                                             \
+    X(300, fanotify_init, 2, NONE, "")                                        \
+    X(301, fanotify_mark, 6, NONE, "")                                        \
+    X(302, prlimit64, 4, PARTIAL, "limits cannot be changed")                 \
+    X(303, name_to_handle_at, 5, NONE, "")                                    \
+    X(304, open_by_handle_at, 3, NONE, "")                                    \
+    X(305, clock_adjtime, 2, NONE, "")                                        \
+    X(306, syncfs, 1, NONE, "")                                               \
+    X(307, sendmmsg, 4, NONE, "")                                             \
+    X(308, setns, 2, NONE, "")                                                \
+    X(309, getcpu, 3, NONE, "")                                               \
+    X(310, process_vm_readv, 6, NONE, "")                                     \
+    X(311, process_vm_writev, 6, NONE, "")                                    \
+    X(312, kcmp, 5, NONE, "")                                                 \
+    X(313, finit_module, 3, NONE, "")                                         \
+    X(314, sched_setattr, 3, NONE, "")                                        \
+    X(315, sched_getattr, 4, NONE, "")                                        \
+    X(316, renameat2, 5, NONE, "")                                            \
+    X(317, seccomp, 3, NONE, "")                                              \
+    X(318, getrandom, 3, FULL, "")                                            \
+    X(319, memfd_create, 2, NONE, "")                                         \
+    X(320, kexec_file_load, 5, NONE, "")                                      \
+    X(321, bpf, 3, NONE, "")                                                  \
+    X(322, execveat, 5, NONE, "")                                             \
+    X(323, userfaultfd, 1, NONE, "")                                          \
+    X(324, membarrier, 3, NONE, "")                                           \
+    X(325, mlock2, 3, NONE, "")                                               \
+    X(326, copy_file_range, 6, NONE, "")                                      \
+    X(327, preadv2, 6, NONE, "")                                              \
+    X(328, pwritev2, 6, NONE, "")                                             \
+    X(329, pkey_mprotect, 4, NONE, "")                                        \
+    X(330, pkey_alloc, 2, NONE, "")                                           \
+    X(331, pkey_free, 1, NONE, "")                                            \
+    X(332, statx, 5, NONE, "")                                                \
+    X(333, io_pgetevents, 6, NONE, "")                                        \
+    X(334, rseq, 4, NONE, "")                                                 \
+    X(424, pidfd_send_signal, 4, NONE, "")                                    \
+    X(425, io_uring_setup, 2, NONE, "")                                       \
+    X(426, io_uring_enter, 6, NONE, "")                                       \
+    X(427, io_uring_register, 4, NONE, "")                                    \
+    X(428, open_tree, 3, NONE, "")                                            \
+    X(429, move_mount, 5, NONE, "")                                           \
+    X(430, fsopen, 2, NONE, "")                                               \
+    X(431, fsconfig, 5, NONE, "")                                             \
+    X(432, fsmount, 3, NONE, "")                                              \
+    X(433, fspick, 3, NONE, "")                                               \
+    X(434, pidfd_open, 2, NONE, "")                                           \
+    X(435, clone3, 2, NONE, "")                                               \
+    X(436, close_range, 3, NONE, "")                                          \
+    X(437, openat2, 4, NONE, "")                                              \
+    X(438, pidfd_getfd, 3, NONE, "")                                          \
+    X(439, faccessat2, 4, NONE, "")                                           \
+    X(440, process_madvise, 5, NONE, "")                                      \
+    X(441, epoll_pwait2, 6, NONE, "")                                         \
+    X(442, mount_setattr, 5, NONE, "")                                        \
+    X(443, quotactl_fd, 4, NONE, "")                                          \
+    X(444, landlock_create_ruleset, 3, NONE, "")                              \
+    X(445, landlock_add_rule, 4, NONE, "")                                    \
+    X(446, landlock_restrict_self, 2, NONE, "")                               \
+    X(447, memfd_secret, 1, NONE, "")                                         \
+    X(448, process_mrelease, 2, NONE, "")                                     \
+    X(449, futex_waitv, 5, NONE, "")                                          \
+    X(450, set_mempolicy_home_node, 4, NONE, "")
 /* clang-format on */
 
 #define MAYFLY_PARAMETERS_0 void

@@ -163,6 +163,17 @@ static bool add_env(struct cli_request *request, char *text)
     return true;
 }
 
+int cli_add_guest_option(struct cli_request *request, const char *option)
+{
+    if (request->guest_option_count == CLI_GUEST_OPTIONS_MAX)
+        return cli_misuse("run",
+                          "at most %d mounts, addresses and the like "
+                          "are possible",
+                          CLI_GUEST_OPTIONS_MAX);
+    request->guest_options[request->guest_option_count++] = option;
+    return CLI_OK;
+}
+
 /* Notes one more disk. Returns CLI_OK or CLI_FAILED. */
 static int add_disk(struct cli_request *request, char *text)
 {
@@ -307,6 +318,7 @@ static int parse_operands(int argc, char **argv, struct cli_request *request)
     }
     request->options.args = (const char *const *)argv + optind;
     request->options.env = request->env;
+    request->options.guest_options = request->guest_options;
     return CLI_OK;
 }
 

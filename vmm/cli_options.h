@@ -5,13 +5,16 @@
 
 #include "vmm/cli.h"
 
-#define CLI_ENV_MAX 256
+#define CLI_ENV_MAX           256
+#define CLI_GUEST_OPTIONS_MAX 64
 
 /* What the options ask for. */
 struct cli_request {
     struct mayfly_options options;
     const char *env[CLI_ENV_MAX + 1];
     unsigned env_count;
+    const char *guest_options[CLI_GUEST_OPTIONS_MAX + 1];
+    unsigned guest_option_count;
     struct cli_disk disks[MAYFLY_DISKS_MAX];
     unsigned disk_count;
     struct mayfly_disk open_disks[MAYFLY_DISKS_MAX];
@@ -27,6 +30,13 @@ struct cli_request {
     const char *timeline_path; /* likewise */
     const char *image;
 };
+
+/*
+ * Adds a K=V string for the guest's runtime (guest_rt/option.h) that lives as
+ * long as the request. Returns CLI_OK, or CLI_FAILED after saying that there
+ * are too many.
+ */
+int cli_add_guest_option(struct cli_request *request, const char *option);
 
 /*
  * Fills `*request`, which starts from the defaults, from the command line: the

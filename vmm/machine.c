@@ -280,7 +280,7 @@ static int map_memory(struct machine *machine, const struct image *image,
  */
 static uint64_t strings_address(const struct machine_boot *from)
 {
-    const char *const *lists[] = {from->args, from->env};
+    const char *const *lists[] = {from->args, from->env, from->options};
     uint64_t room = MF_PAGE_BYTES - sizeof(struct mf_boot);
     uint64_t bytes = 0;
 
@@ -337,9 +337,12 @@ static int build_boot_page(const struct machine *machine,
     memcpy(boot.seed, from->seed, sizeof(boot.seed));
     if (!result)
         result = put_strings(mem, from->env, &boot, &boot.envc);
+    if (!result)
+        result = put_strings(mem, from->options, &boot, &boot.optc);
     if (result == -E2BIG)
         return error_set(error, result,
-                         "arguments and environment are longer than %llu bytes",
+                         "arguments, environment and options are longer "
+                         "than %llu bytes",
                          (unsigned long long)MF_STRINGS_BYTES_MAX);
     if (result)
         return result;

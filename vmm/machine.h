@@ -72,8 +72,9 @@ struct machine_boot {
     uint32_t hwcap;
     uint32_t hwcap2;
     uint8_t seed[32];
-    const char *const *args; /* NULL-terminated, or NULL */
-    const char *const *env;  /* likewise */
+    const char *const *args;    /* NULL-terminated, or NULL */
+    const char *const *env;     /* likewise */
+    const char *const *options; /* likewise, for the runtime */
 };
 
 /*

@@ -120,10 +120,12 @@ struct mayfly_options {
     uint64_t mem_bytes; /* RAM; 0: MAYFLY_MEM_DEFAULT or what the image needs */
     const char *const *args; /* argv, NULL-terminated; NULL: none */
     const char *const *env;  /* K=V strings, NULL-terminated; NULL: none */
-    int in;                  /* standard input; a descriptor, or -1 for none */
-    int out;                 /* standard output, likewise */
-    int err;                 /* standard error, likewise */
-    uint64_t timeout_ns;     /* run at most this long; 0: no limit */
+    const char *const *guest_options; /* the same for the guest's runtime, which
+                                         knows them (guest_rt/option.h) */
+    int in;              /* standard input; a descriptor, or -1 for none */
+    int out;             /* standard output, likewise */
+    int err;             /* standard error, likewise */
+    uint64_t timeout_ns; /* run at most this long; 0: no limit */
     const struct mayfly_disk *disks; /* disk_count of them */
     unsigned disk_count;             /* at most MAYFLY_DISKS_MAX */
     const struct mayfly_net *nets;   /* net_count of them */

@@ -65,6 +65,7 @@ static int build_machine(struct mayfly *vm, char *error)
         .hwcap2 = (uint32_t)getauxval(AT_HWCAP2),
         .args = vm->options.args,
         .env = vm->options.env,
+        .options = vm->options.guest_options,
     };
     long got = os_syscall(SYS_getrandom, boot.seed, sizeof(boot.seed), 0);
 

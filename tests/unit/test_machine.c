@@ -395,18 +395,22 @@ Test(machine_boot, passes_arguments_then_environment)
 {
     const char *const args[] = {"a", "", "ccc", NULL};
     const char *const env[] = {"K=V", NULL};
+    const char *const options[] = {"o=1", "o=2", NULL};
     struct image image = small_image();
-    char strings[11];
+    char strings[19];
 
-    build_with(&image, 1 * MIB,
-               &(struct machine_boot){.args = args, .env = env});
+    build_with(
+        &image, 1 * MIB,
+        &(struct machine_boot){.args = args, .env = env, .options = options});
     struct mf_boot boot = boot_page();
     cr_assert_eq(boot.argc, 3);
     cr_assert_eq(boot.envc, 1);
+    cr_assert_eq(boot.optc, 2);
     cr_assert_eq(boot.strings_bytes, sizeof(strings));
     cr_assert_eq(gmem_read(&mem, gpa(boot.strings), strings, sizeof(strings)),
                  0);
-    cr_assert_eq(memcmp(strings, "a\0\0ccc\0K=V", sizeof(strings)), 0);
+    cr_assert_eq(memcmp(strings, "a\0\0ccc\0K=V\0o=1\0o=2", sizeof(strings)),
+                 0);
 }
 
 static int build_with_strings(size_t arg_bytes, size_t env_bytes)

@@ -296,7 +296,7 @@ struct mf_boot {
 
     uint32_t argc;
     uint32_t envc;
-    uint32_t strings_bytes; /* argc + envc NUL-terminated strings ... */
+    uint32_t strings_bytes; /* argc + envc + optc NUL-terminated strings ... */
     uint64_t strings;       /* ... one after the other, from here */
 
     struct mf_clock clock;
@@ -307,7 +307,9 @@ struct mf_boot {
     uint64_t generation; /* changes when the VM becomes a copy of another */
     uint64_t stamps[MF_STAMP_COUNT];
     uint64_t poll_ns; /* look at rings so long before a wait; may change */
-    uint64_t reserved0[16];
+    uint32_t optc;    /* options for the runtime, K=V, after the environment */
+    uint32_t reserved4;
+    uint64_t reserved0[15];
 
     /*
      * The event word: the monitor sets bits, atomically; the guest clears
@@ -419,7 +421,8 @@ MF_ABI_AT(mf_boot, seed, 0x0b0);
 MF_ABI_AT(mf_boot, generation, 0x0d0);
 MF_ABI_AT(mf_boot, stamps, 0x0d8);
 MF_ABI_AT(mf_boot, poll_ns, 0x0f8);
-MF_ABI_AT(mf_boot, reserved0, 0x100);
+MF_ABI_AT(mf_boot, optc, 0x100);
+MF_ABI_AT(mf_boot, reserved0, 0x108);
 MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
 MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);

@@ -20,7 +20,7 @@ MAYFLY_INLINE long __syscall6(long n, long a, long b, long c, long d, long e,
     if (!__builtin_constant_p(n))
         return __mayfly_syscall(n, a, b, c, d, e, f);
     switch (n) {
-        MAYFLY_SYSCALLS(MAYFLY_CASE)
+        MAYFLY_CASES
     default:
         return __mayfly_sys_missing(n);
     }
