@@ -96,6 +96,22 @@ static long map_anywhere(size_t bytes)
     return address ? (long)address : -ENOMEM;
 }
 
+void *mf_pages_alloc(size_t bytes)
+{
+    size_t whole = whole_pages((long)bytes);
+    long address = whole ? map_anywhere(whole) : -ENOMEM;
+
+    return address < 0 ? NULL : (void *)address;
+}
+
+void mf_pages_free(void *pages, size_t bytes)
+{
+    struct region *region = region_of((uintptr_t)pages, bytes);
+
+    if (region)
+        unmap(region, (uintptr_t)pages, whole_pages((long)bytes));
+}
+
 long __mayfly_sys_mmap(long address, long length, long protection, long flags,
                        long fd, long offset)
 {

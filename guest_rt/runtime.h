@@ -47,6 +47,15 @@ void mf_random_fill(void *buffer, size_t bytes);
 uint64_t mf_memory_free_bytes(void);
 
 /*
+ * Zeroed memory for the runtime's own use, in whole pages, from where mmap
+ * takes it. Returns NULL if there is not enough; whoever asked owns it.
+ */
+void *mf_pages_alloc(size_t bytes);
+
+/* Gives back what mf_pages_alloc returned, or a whole number of its pages. */
+void mf_pages_free(void *pages, size_t bytes);
+
+/*
  * Sends the calling program this signal, as kill to itself does. Returns 0,
  * or -EINVAL for a number that is none; does not return when the signal's
  * default action ends the program.
