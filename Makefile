@@ -174,6 +174,8 @@ build/images/%.elf: $$(wildcard images/$$*/*.[chS]) build/mayfly-cc \
 	@mkdir -p $(@D)
 	$Qbuild/mayfly-cc -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c %.S,$^)
 
+include images/programs.mk
+
 # ---- Test programs ------------------------------------------------------
 
 # suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c

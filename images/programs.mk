@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# Programs that others wrote, from Debian's source packages, without a patch:
+# `make images` builds them for Mayfly in build/images/, `make native` builds the
+# same ones, with the same libc and options, as Linux processes in build/native/.
+#
+# images/NAME/build SOURCE WORK compiles one of them, with CC and FLAGS from the
+# environment, and leaves WORK/bin/PROGRAM. WORK starts empty and is kept: when
+# only the runtime has changed, programs are linked again, not compiled.
+
+PROGRAM_FLAGS := -O2 -g0
+NATIVE_CC := $(MUSL_CC) -static -idirafter /usr/include \
+	-idirafter /usr/include/x86_64-linux-gnu
+PROGRAM_IMAGES :=
+NATIVE_PROGRAMS :=
+
+# What is left in Debian's archive is the newest version of each release.
+define program_source
+build/src/$1: .ci/debian-source
+	$$(call say,SOURCE,$1)
+	$$Q{ $$< $1 $2 $$@ || { echo "taking the newest $1 instead" && $$< $1 '' $$@; }; } && touch $$@
+endef
+
+# program_build VARIANT,NAME,PACKAGE,COMPILER,NEEDS TO COMPILE,NEEDS TO LINK,OUTPUTS
+define program_build
+build/programs/$1/$2/.fresh: images/$2/build images/programs.mk $5 | build/src/$3
+	$$Qrm -rf $$(@D) && mkdir -p $$(@D)/bin && touch $$@
+
+$7 &: build/programs/$1/$2/.fresh $6
+	$$(call say,PROGRAM,$1/$2)
+	@mkdir -p $$(dir $7)
+	+$$Qcd $$(<D) && { CC='$4' FLAGS='$(PROGRAM_FLAGS) -ffile-prefix-map=$(CURDIR)=.' \
+		$(CURDIR)/images/$2/build $(CURDIR)/build/src/$3 $$(CURDIR)/$$(<D) \
+		>log 2>&1 || { tail -n 30 log; exit 1; }; }
+	$$Q$$(foreach o,$7,cp $$(<D)/bin/$$(basename $$(notdir $$o)) $$o;)
+endef
+
+# program NAME,PACKAGE,VERSION,PROGRAMS
+define program
+$(call program_source,$2,$3)
+$(call program_build,guest,$1,$2,$(CURDIR)/build/mayfly-cc,build/sysroot/.musl,build/mayfly-cc build/sysroot/.runtime,$(patsubst %,build/images/%.elf,$4))
+$(call program_build,native,$1,$2,$(NATIVE_CC),,,$(addprefix build/native/,$4))
+PROGRAM_IMAGES += $(patsubst %,build/images/%.elf,$4)
+NATIVE_PROGRAMS += $(addprefix build/native/,$4)
+endef
+
+$(eval $(call program,lua,lua5.4,5.4.4-3+deb12u1,lua))
+$(eval $(call program,nginx,nginx,1.22.1-9+deb12u9,nginx))
+$(eval $(call program,redis,redis,5:7.0.15-1~deb12u7,redis))
+$(eval $(call program,sqlite,sqlite3,3.40.1-2+deb12u2,sqlite speedtest1))
+$(eval $(call program,zlib,zlib,1:1.2.13.dfsg-1,zlib minigzip))
+
+.PHONY: images native program-images native-programs
+program-images: $(PROGRAM_IMAGES)
+native-programs: $(NATIVE_PROGRAMS)
+
+images: ## Build real programs as images: SQLite, Lua, Redis, nginx, zlib
+	@.ci/setup build images
+	$(BUILD) all program-images
+
+native: ## Build the same programs as Linux processes, to compare
+	@.ci/setup build images
+	$(BUILD) native-programs
