@@ -14,6 +14,7 @@
 #define PHNUM_MAX       32
 #define NOTES_BYTES_MAX 1024
 #define STACK_BYTES_MAX (1ull << 30)
+#define NOTE_FLAGS      (MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING)
 
 /* Reads exactly `bytes` bytes. Returns 0, -ENOEXEC if the file ends before. */
 static int read_at(int fd, void *to, uint64_t bytes, uint64_t offset)
@@ -130,15 +131,17 @@ static int use_note(struct image *image, const uint8_t *desc, size_t bytes,
                          "%u.%u; rebuild it with this release's mayfly-cc",
                          note.abi_major, note.abi_minor, MF_ABI_MAJOR,
                          MF_ABI_MINOR);
-    if (note.flags != 0)
-        return error_set(error, -ENOEXEC,
-                         "needs features that this monitor lacks (%#llx)",
-                         (unsigned long long)note.flags);
+    if (note.flags & ~(uint64_t)NOTE_FLAGS)
+        return error_set(
+            error, -ENOEXEC, "needs features that this monitor lacks (%#llx)",
+            (unsigned long long)(note.flags & ~(uint64_t)NOTE_FLAGS));
     image->abi_major = note.abi_major;
     image->abi_minor = note.abi_minor;
     image->fault_vectors = note.fault_vectors;
     image->fault_entry = note.fault_vectors ? note.fault_entry : 0;
     image->upcall_entry = note.upcall_entry;
+    image->fault_address = note.flags & MF_NOTE_FAULT_ADDRESS;
+    image->paging = note.flags & MF_NOTE_PAGING;
     return 0;
 }
 

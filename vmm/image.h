@@ -53,6 +53,8 @@ struct image {
     uint64_t fault_entry;           /* stubs, inside an executable segment */
     uint32_t fault_vectors;         /* exceptions that have one */
     uint64_t upcall_entry;          /* inside an executable segment; 0: none */
+    bool fault_address;             /* MF_NOTE_FAULT_ADDRESS */
+    bool paging;                    /* MF_NOTE_PAGING */
     uint8_t head[IMAGE_HEAD_BYTES]; /* of the file ... */
     size_t head_bytes;              /* ... as far as there is one */
     unsigned segment_count;

@@ -7,6 +7,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/paging.h"
+#include "vmm/stubs.h"
 
 /* ---- Layout ---------------------------------------------------------- */
 
@@ -21,6 +22,9 @@
 /* Ranges that are mapped beside the image's segments: see map_memory. */
 #define FIXED_RANGES 4
 
+/* For images that edit their tables two more: the tables. */
+#define TABLE_RANGES 2
+
 /* Registers lie in a GiB without RAM: a page directory and a table more. */
 #define REGISTER_TABLES 2
 
@@ -32,9 +36,10 @@ _Static_assert(MF_REGISTERS / LARGE_PAGE_BYTES ==
 static uint64_t spare_tables_bytes(const struct image *image,
                                    uint64_t mem_bytes, unsigned register_blocks)
 {
-    unsigned tables =
-        paging_tables_max(FIXED_RANGES + image->segment_count, mem_bytes) +
-        (register_blocks ? REGISTER_TABLES : 0);
+    unsigned tables = paging_tables_max(FIXED_RANGES + image->segment_count +
+                                            (image->paging ? TABLE_RANGES : 0),
+                                        mem_bytes) +
+                      (register_blocks ? REGISTER_TABLES : 0);
     uint64_t bytes = PAGE_BYTES * tables;
     uint64_t low = MF_BOOT_PAGE - TABLES_LOW;
 
@@ -131,14 +136,19 @@ bool machine_is_guard(const struct machine *machine, uint64_t address)
 
 /* ---- Descriptor tables (Intel SDM volume 3, 3.5, 6.14, 7.7) ----------- */
 
-#define GDT_USER_DATA 0x00cff3000000ffffull /* flat, DPL 3, accessed */
-#define GDT_USER_CODE 0x00affb000000ffffull /* the same, 64-bit code */
-#define GDT_TSS_BUSY  0x00008b0000000000ull /* 64-bit TSS, in use */
+#define GDT_KERNEL_CODE 0x00af9b000000ffffull /* flat, DPL 0, 64-bit code */
+#define GDT_USER_DATA   0x00cff3000000ffffull /* flat, DPL 3, accessed */
+#define GDT_USER_CODE   0x00affb000000ffffull /* the same, 64-bit code */
+#define GDT_TSS_BUSY    0x00008b0000000000ull /* 64-bit TSS, in use */
 
-#define GATE_TRAP_DPL3 0xefull /* present, DPL 3, 64-bit trap gate */
+#define GATE_TRAP_DPL3      0xefull /* present, DPL 3, 64-bit trap gate */
+#define GATE_INTERRUPT_DPL3 0xeeull /* the same, interrupts off */
 
 #define VECTOR_DF 8
 #define VECTOR_PF 14
+
+/* Exceptions with an error code: #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX */
+#define ERROR_CODES 0x60227d00u
 
 struct tss {
     uint32_t reserved0;
@@ -159,6 +169,7 @@ struct system_page {
     uint64_t gdt[MACHINE_TSS / 8 + 2];
     struct tss tss;
     uint64_t idt[MF_FAULT_VECTORS][2] __attribute__((aligned(16)));
+    struct stubs stubs; /* in VMs of images that asked for some */
 };
 
 _Static_assert(sizeof(struct system_page) <= PAGE_BYTES, "one page");
@@ -189,22 +200,50 @@ static void build_tss(struct system_page *page)
         (uint8_t) ~(1u << MF_HYPERCALL_PORT % 8);
 }
 
+static void set_gate(uint64_t gate[2], unsigned vector, uint64_t handler,
+                     uint64_t selector, uint64_t kind)
+{
+    gate[0] = (handler & 0xffff) | selector << 16 |
+              (uint64_t)fault_stack(vector) << 32 | kind << 40 |
+              (handler >> 16 & 0xffff) << 48;
+    gate[1] = handler >> 32;
+}
+
 /*
  * A trap gate leaves the interrupt flag alone; a handler in ring 3 could not
  * set it again.
  */
 static void build_idt(struct system_page *page, const struct image *image)
 {
-    for (unsigned vector = 0; vector < MF_FAULT_VECTORS; vector++) {
-        uint64_t handler = image->fault_entry + vector * MF_FAULT_STRIDE;
+    for (unsigned vector = 0; vector < MF_FAULT_VECTORS; vector++)
+        if (image->fault_vectors & 1u << vector)
+            set_gate(page->idt[vector], vector,
+                     image->fault_entry + vector * MF_FAULT_STRIDE,
+                     MACHINE_USER_CS, GATE_TRAP_DPL3);
+}
 
-        if (!(image->fault_vectors & 1u << vector))
+/*
+ * Leads exceptions through ring 0, by interrupt gates: what its stubs do is not
+ * interrupted.
+ */
+static void build_stubs(struct system_page *page, const struct image *image)
+{
+    const uint64_t at = SYSTEM_PAGE + offsetof(struct system_page, stubs);
+
+    for (unsigned i = 0; i < STUB_COUNT; i++) {
+        unsigned vector = stub_vector(i);
+        bool wanted =
+            i == STUB_FAULT_ADDRESS ? image->fault_address : image->paging;
+        unsigned pushed = ERROR_CODES >> vector & 1 ? 6 : 5;
+
+        if (!wanted || !(image->fault_vectors & 1u << vector))
             continue;
-        page->idt[vector][0] =
-            (handler & 0xffff) | (uint64_t)MACHINE_USER_CS << 16 |
-            (uint64_t)fault_stack(vector) << 32 | GATE_TRAP_DPL3 << 40 |
-            (handler >> 16 & 0xffff) << 48;
-        page->idt[vector][1] = handler >> 32;
+        page->gdt[MACHINE_KERNEL_CS / 8] = GDT_KERNEL_CODE;
+        stub_build(&page->stubs, at, i,
+                   image->fault_entry + vector * MF_FAULT_STRIDE,
+                   page->tss.ist[fault_stack(vector) - 1] - 8 * pushed);
+        set_gate(page->idt[vector], vector, stub_entry(at, i),
+                 MACHINE_KERNEL_CS, GATE_INTERRUPT_DPL3);
     }
 }
 
@@ -222,6 +261,7 @@ static int build_system_page(struct machine *machine, const struct image *image,
     build_gdt(&page, machine->tss);
     build_tss(&page);
     build_idt(&page, image);
+    build_stubs(&page, image);
     return gmem_write(mem, gpa(SYSTEM_PAGE), &page, sizeof(page));
 }
 
@@ -234,6 +274,17 @@ static enum page_access segment_access(const struct image_segment *segment)
     return segment->write ? PAGE_WRITE : PAGE_READ;
 }
 
+/* Lets the guest have its tables: only an image that asks for it. */
+static int map_tables(struct paging *paging, const struct page_pool *low,
+                      const struct mf_range *spare)
+{
+    int error = paging_map(paging, low->next, low->end, PAGE_WRITE);
+
+    return error ? error
+                 : paging_map(paging, spare->base, spare->base + spare->bytes,
+                              PAGE_WRITE);
+}
+
 static int map_memory(struct machine *machine, const struct image *image,
                       const struct gmem *mem)
 {
@@ -244,8 +295,12 @@ static int map_memory(struct machine *machine, const struct image *image,
     int error = paging_init(&paging, mem, low, spare);
 
     if (!error)
-        error = paging_map(&paging, SYSTEM_PAGE, SYSTEM_PAGE + PAGE_BYTES,
-                           PAGE_SYSTEM);
+        error =
+            paging_map(&paging, SYSTEM_PAGE, SYSTEM_PAGE + PAGE_BYTES,
+                       image->fault_address || image->paging ? PAGE_SYSTEM_CODE
+                                                             : PAGE_SYSTEM);
+    if (!error && image->paging)
+        error = map_tables(&paging, &low, &machine->tables);
     if (!error)
         error = paging_map(&paging, MF_BOOT_PAGE, MF_IMAGE_BASE, PAGE_WRITE);
     for (unsigned i = 0; i < image->segment_count && !error; i++) {
@@ -325,6 +380,7 @@ static int build_boot_page(const struct machine *machine,
         .image = {image->base, image->end - image->base},
         .phdr = image->phdr,
         .phnum = image->phnum,
+        .page_root = image->paging ? machine->page_root : 0,
         .strings = strings_address(from),
         .clock = from->clock,
         .xcr0 = from->xcr0,

@@ -21,9 +21,10 @@
 #include "vmm/image.h"
 
 /* A Linux-shaped GDT: segment selectors, with the requested privilege. */
-#define MACHINE_USER_DS 0x2b
-#define MACHINE_USER_CS 0x33
-#define MACHINE_TSS     0x40
+#define MACHINE_KERNEL_CS 0x10
+#define MACHINE_USER_DS   0x2b
+#define MACHINE_USER_CS   0x33
+#define MACHINE_TSS       0x40
 
 struct machine {
     uint64_t mem_bytes;       /* RAM, a multiple of a page */

@@ -382,6 +382,7 @@ struct mayfly_image {
     uint64_t entry;
     uint64_t stack_bytes;   /* wanted by the image; 0: the monitor's choice */
     uint64_t mem_bytes_min; /* the least memory that it can run in */
+    bool paging;            /* edits its page tables, so it can reach ring 0 */
     unsigned segment_count;
     struct mayfly_segment segments[MAYFLY_SEGMENTS_MAX];
 };

@@ -26,6 +26,8 @@ static uint64_t leaf_bits(enum page_access access)
     switch (access) {
     case PAGE_SYSTEM:
         return common | PTE_NO_EXECUTE;
+    case PAGE_SYSTEM_CODE:
+        return common;
     case PAGE_READ:
         return common | PTE_USER | PTE_NO_EXECUTE;
     case PAGE_WRITE:

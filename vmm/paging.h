@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's page tables: one-to-one, built once, never mapped. */
+/* The guest's page tables: one-to-one, built once. */
 #ifndef VMM_PAGING_H
 #define VMM_PAGING_H
 
@@ -8,7 +8,8 @@
  * in 2 MiB pages where a whole one fits and in 4 KiB pages elsewhere. Accessed
  * and dirty bits are set in advance, so that the processor never writes the
  * tables. Table pages come from two pools, the fixed low one and a spare one,
- * and are themselves mapped nowhere: a guest has no address for them.
+ * and are themselves mapped nowhere, so that a guest has no address for them,
+ * unless its image edits them (MF_NOTE_PAGING).
  */
 
 #include <stdint.h>
@@ -21,10 +22,11 @@
 #define GIB              (1ull << 30)
 
 enum page_access {
-    PAGE_SYSTEM,  /* supervisor, read-only */
-    PAGE_READ,    /* user, read-only */
-    PAGE_WRITE,   /* user, writable */
-    PAGE_EXECUTE, /* user, read-only, executable */
+    PAGE_SYSTEM,      /* supervisor, read-only */
+    PAGE_SYSTEM_CODE, /* supervisor, read-only, executable */
+    PAGE_READ,        /* user, read-only */
+    PAGE_WRITE,       /* user, writable */
+    PAGE_EXECUTE,     /* user, read-only, executable */
 };
 
 /* Guest-physical pages to take tables from. */

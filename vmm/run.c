@@ -170,6 +170,9 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
     }
 }
 
+/* How long a guest may need to get through an exception, about. */
+#define BUSY_NS 50000
+
 /* Interrupts the guest if it wants to be; it has just been stopped by a signal,
  * so it computes. */
 static int deliver_upcall(struct mayfly *vm)
@@ -179,8 +182,8 @@ static int deliver_upcall(struct mayfly *vm)
     int failure = vcpu_interrupt_guest(&vm->vcpu, &vm->mem, vm->upcalls.entry,
                                        MF_UPCALL_STACK + MF_PAGE_BYTES);
     if (failure == -EBUSY) {
-        vm->told = UINT64_MAX; /* not before the next stop */
-        return 0;
+        vm->told = UINT64_MAX; /* not before the next stop, which is near */
+        return tick_arm(&vm->tick, os_now_ns() + BUSY_NS);
     }
     if (failure)
         return failure;

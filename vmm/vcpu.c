@@ -352,6 +352,18 @@ static bool has_event_of_its_own(const struct kvm_vcpu_events *events)
            events->nmi.pending;
 }
 
+/*
+ * In a stub of ring 0, where alone the interrupt flag is clear; or on a fault
+ * stack, which has no room for upcalls and is not a thread's own.
+ */
+static bool is_in_exception(const struct kvm_regs *regs)
+{
+    return !(regs->rflags & RFLAGS_IF) ||
+           (regs->rsp > MF_FAULT_STACKS &&
+            regs->rsp <=
+                MF_FAULT_STACKS + MF_FAULT_STACK_COUNT * MF_PAGE_BYTES);
+}
+
 void vcpu_allow_interrupts(struct vcpu *vcpu)
 {
     vcpu->run->kvm_valid_regs |= KVM_SYNC_X86_EVENTS;
@@ -369,7 +381,8 @@ int vcpu_interrupt_guest(struct vcpu *vcpu, const struct gmem *mem,
         .ss = MACHINE_USER_DS,
     };
 
-    if (has_event_of_its_own(&vcpu->run->s.regs.events))
+    if (has_event_of_its_own(&vcpu->run->s.regs.events) ||
+        is_in_exception(regs))
         return -EBUSY;
     int error =
         gmem_write(mem, gpa(stack_top - sizeof(frame)), &frame, sizeof(frame));

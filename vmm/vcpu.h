@@ -96,7 +96,8 @@ void vcpu_allow_interrupts(struct vcpu *vcpu);
  * that ends at `stack_top` and goes on at `handler`, in ring 3. Only when
  * vcpu_run has just stopped with VCPU_EXIT_SIGNAL: other stops are in the
  * middle of an instruction. Returns 0; -EBUSY if KVM is about to deliver an
- * exception of its own, so that the caller tries again at the next stop; or
+ * exception of its own, or the guest is about one, so that the caller tries
+ * again at a later stop; or
  * -EFAULT if the stack is not in `mem`.
  */
 MUST_CHECK int vcpu_interrupt_guest(struct vcpu *vcpu, const struct gmem *mem,

@@ -318,6 +318,7 @@ int mayfly_inspect(int image_fd, struct mayfly_image *out, char *error)
     *out = (struct mayfly_image){
         .abi_major = image.abi_major,
         .abi_minor = image.abi_minor,
+        .paging = image.paging,
         .entry = image.entry,
         .stack_bytes = image.stack_bytes,
         .mem_bytes_min = machine_mem_bytes_min(&image, 0),

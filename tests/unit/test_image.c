@@ -391,15 +391,39 @@ Test(image_read, passes_over_notes_of_other_names_and_types)
 Test(image_read, refuses_the_major_versions_next_to_its_own)
 {
     file.note.desc.abi_major = MF_ABI_MAJOR + 1;
-    assert_refused("built for Mayfly ABI 2.0, but this monitor has 1.0");
+    assert_refused("built for Mayfly ABI 2.1, but this monitor has 1.1");
     file.note.desc.abi_major = MF_ABI_MAJOR - 1;
-    assert_refused("built for Mayfly ABI 0.0");
+    assert_refused("built for Mayfly ABI 0.1");
+}
+
+Test(image_read, takes_the_flags_that_it_knows)
+{
+    static const struct {
+        uint64_t flags;
+        bool fault_address, paging;
+    } cases[] = {
+        {0, false, false},
+        {MF_NOTE_FAULT_ADDRESS, true, false},
+        {MF_NOTE_PAGING, false, true},
+        {MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING, true, true},
+    };
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        file.note.desc.flags = cases[i].flags;
+        assert_accepted();
+        cr_assert_eq(image.fault_address, cases[i].fault_address);
+        cr_assert_eq(image.paging, cases[i].paging);
+    }
 }
 
 Test(image_read, refuses_flags_that_it_does_not_know)
 {
-    file.note.desc.flags = 1;
-    assert_refused("needs features");
+    for (unsigned bit = 2; bit < 64; bit++) {
+        file.note.desc.flags = 1ull << bit;
+        assert_refused("needs features that this monitor lacks");
+        file.note.desc.flags |= MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING;
+        assert_refused("needs features that this monitor lacks");
+    }
 }
 
 Test(image_read, refuses_a_note_that_is_one_byte_short)

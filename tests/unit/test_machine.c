@@ -77,6 +77,7 @@ Test(machine_plan, runs_in_the_least_memory_it_asks_for_and_in_no_page_less)
         for (unsigned s = 0; s < ARRAY_SIZE(stacks); s++)
             for (unsigned count = 1; count <= IMAGE_SEGMENTS_MAX; count += 5) {
                 struct image image = {.end = ends[e],
+                                      .paging = s % 2,
                                       .stack_bytes = stacks[s],
                                       .segment_count = count};
                 uint64_t min = machine_mem_bytes_min(&image, 0);

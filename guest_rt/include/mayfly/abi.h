@@ -31,14 +31,14 @@
 #include <stdint.h>
 
 #define MF_ABI_MAJOR 1u
-#define MF_ABI_MINOR 0u
+#define MF_ABI_MINOR 1u
 
 /* ---- The memory map -------------------------------------------------- */
 
 /*
  *  0x00000  not mapped: null pointers fault
  *  0x01000  system pages: GDT, TSS and IDT (supervisor-only, read-only) and
- *           page tables (not mapped at all)
+ *           page tables (not mapped at all, but see MF_NOTE_PAGING)
  *  0x10000  the boot page
  *  0x11000  the device page: queue tables, rings and configuration
  *  0x12000  fault stacks, one page each
@@ -94,8 +94,33 @@ struct mf_note {
     uint32_t fault_vectors; /* bit n: the image handles exception n */
     uint64_t fault_entry;   /* address of stub 0; ignored if no vector is set */
     uint64_t upcall_entry;  /* address of the upcall handler; 0: none */
-    uint64_t flags;         /* none defined yet: must be 0 */
+    uint64_t flags;         /* MF_NOTE_*; since 1.1, others must be 0 */
 };
+
+/*
+ * Page faults (14) come with their address. The gate leads to a stub in ring 0,
+ * in a page that ring 3 cannot touch, which stores rax and the address (CR2) in
+ * mf_boot.fault_rax and fault_address, and goes on in the image's stub 14, in
+ * ring 3, as without this flag: on the fault stack, with the same frame. Only
+ * rax is another one (the address), and rflags are 0x202.
+ */
+#define MF_NOTE_FAULT_ADDRESS (1u << 0)
+
+/*
+ * The image edits its own page tables: those that the monitor has built are
+ * mapped, readable and writable, and mf_boot.page_root is the top one's
+ * address. The monitor does not look at them again. So that the image can make
+ * a change known to the processor, two exceptions that ring 3 can raise reach
+ * the image's stubs by way of ring 0, each as above:
+ *
+ *   #BP (int3)  flushes the page that rax is an address in (invlpg)
+ *   #UD (ud2)   flushes everything (CR3 is loaded anew); rax is lost on the
+ *               way, and is in mf_boot.flush_rax
+ *
+ * Such an image can reach ring 0 by means of the tables: its VM must not be
+ * relied on for anything that ring 3 could not do.
+ */
+#define MF_NOTE_PAGING (1u << 1)
 
 /* ---- Upcalls --------------------------------------------------------- */
 
@@ -107,7 +132,8 @@ struct mf_note {
  * as a processor enters an interrupt's through a trap gate: on the upcall
  * stack, in ring 3, with ss, rsp, rflags, cs and rip of the interrupted code
  * on it (rip on top). The handler ends with iretq, after it has written 0 to
- * upcall_masked and has looked at the event word again.
+ * upcall_masked and has looked at the event word again. While the guest is on
+ * a fault stack, no upcall is delivered.
  *
  * All that is due is told by one upcall; at most one is in flight. A guest that
  * exits to the monitor, waits, or masks upcalls, finds events by itself: raised
@@ -309,7 +335,11 @@ struct mf_boot {
     uint64_t poll_ns; /* look at rings so long before a wait; may change */
     uint32_t optc;    /* options for the runtime, K=V, after the environment */
     uint32_t reserved4;
-    uint64_t reserved0[15];
+    uint64_t page_root;     /* MF_NOTE_PAGING: the top page table, or 0 */
+    uint64_t fault_address; /* MF_NOTE_FAULT_ADDRESS: the last page fault's */
+    uint64_t fault_rax;     /* ... and rax of the code that caused it */
+    uint64_t flush_rax;     /* MF_NOTE_PAGING: rax of the last #UD's code */
+    uint64_t reserved0[11];
 
     /*
      * The event word: the monitor sets bits, atomically; the guest clears
@@ -422,7 +452,11 @@ MF_ABI_AT(mf_boot, generation, 0x0d0);
 MF_ABI_AT(mf_boot, stamps, 0x0d8);
 MF_ABI_AT(mf_boot, poll_ns, 0x0f8);
 MF_ABI_AT(mf_boot, optc, 0x100);
-MF_ABI_AT(mf_boot, reserved0, 0x108);
+MF_ABI_AT(mf_boot, page_root, 0x108);
+MF_ABI_AT(mf_boot, fault_address, 0x110);
+MF_ABI_AT(mf_boot, fault_rax, 0x118);
+MF_ABI_AT(mf_boot, flush_rax, 0x120);
+MF_ABI_AT(mf_boot, reserved0, 0x128);
 MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
 MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);
