@@ -239,7 +239,7 @@ asan: $(HOST_TESTS:%=build/tests/asan/%) ## Build the host-side tests with ASan 
 
 # ---- What a person types ------------------------------------------------
 
-.PHONY: setup run test test-svm fuzz bench soak coverage lint fmt install clean help
+.PHONY: setup run test test-svm fuzz conformance bench soak coverage lint fmt install clean help
 
 # Builds with all processors, unless make was told how many to use.
 BUILD = @$(MAKE) --no-print-directory \
@@ -267,6 +267,15 @@ fuzz: ## Fuzz for FUZZ_SECONDS (600)
 	@.ci/setup build test
 	$(BUILD) $(FUZZERS)
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run fuzz
+
+build/src/posixtestsuite: .ci/debian-source
+	$(call say,SOURCE,posixtestsuite)
+	$Q$< posixtestsuite 1.5.2-8 $@ && touch $@
+
+conformance: ## Score POSIX test suites in VMs against Linux: build/conformance/
+	@.ci/setup build test
+	$(BUILD) all build/src/posixtestsuite
+	@tests/conformance/run
 
 bench: ## Measure; writes build/bench/
 	@.ci/setup build bench
