@@ -148,8 +148,7 @@ static unsigned write_notify(struct mmio *mmio, uint32_t unused, uint32_t value)
     return value < mmio->dev->class->queue_count ? MMIO_KICKED : 0;
 }
 
-/* ---- Interrupts, without the lock -----------------------------------------
- */
+/* ---- Interrupts, without the lock ------------------------------------ */
 
 static uint32_t read_interrupts(const struct mmio *mmio, uint32_t unused)
 {
@@ -196,8 +195,7 @@ static uint32_t read_generation(const struct mmio *mmio, uint32_t unused)
     return mmio->dev->generation;
 }
 
-/* ---- The table (4.2.2) ----------------------------------------------------
- */
+/* ---- The table (4.2.2) ----------------------------------------------- */
 
 struct mmio_register {
     /* NULL: write-only. `argument` is the one in the table. */

@@ -2,6 +2,7 @@
 /* What a run has to say afterwards: summary, statistics, timeline, crash. */
 #include "vmm/cli.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define STATS_SCHEMA 1
@@ -67,22 +68,51 @@ static const char *end_name(enum mayfly_end end)
     return "unknown";
 }
 
+/* A counter of a structure of counters, by its name. */
+struct counter {
+    const char *name;
+    size_t offset;
+};
+
+static const struct counter disk_counters[] = {
+    {"requests", offsetof(struct mayfly_disk_stats, requests)},
+    {"read_bytes", offsetof(struct mayfly_disk_stats, read_bytes)},
+    {"written_bytes", offsetof(struct mayfly_disk_stats, written_bytes)},
+    {"flushes", offsetof(struct mayfly_disk_stats, flushes)},
+    {"errors", offsetof(struct mayfly_disk_stats, errors)},
+    {NULL, 0},
+};
+
+static const struct counter net_counters[] = {
+    {"rx_frames", offsetof(struct mayfly_net_stats, rx_frames)},
+    {"rx_bytes", offsetof(struct mayfly_net_stats, rx_bytes)},
+    {"rx_dropped", offsetof(struct mayfly_net_stats, rx_dropped)},
+    {"tx_frames", offsetof(struct mayfly_net_stats, tx_frames)},
+    {"tx_bytes", offsetof(struct mayfly_net_stats, tx_bytes)},
+    {"tx_dropped", offsetof(struct mayfly_net_stats, tx_dropped)},
+    {NULL, 0},
+};
+
+/* One object with these counters, up to the one without a name. */
+static void put_counters(FILE *to, const void *stats,
+                         const struct counter *counter)
+{
+    for (const char *before = "{"; counter->name; counter++, before = ", ") {
+        const char *at = (const char *)stats + counter->offset;
+
+        fprintf(to, "%s\"%s\": %llu", before, counter->name,
+                (unsigned long long)*(const uint64_t *)at);
+    }
+    fputc('}', to);
+}
+
 /* One object a disk, in the order of --disk. */
 static void put_disks(FILE *to, const struct mayfly_stats *stats)
 {
     fprintf(to, "  \"disks\": [");
     for (unsigned i = 0; i < stats->disk_count; i++) {
-        const struct mayfly_disk_stats *disk = &stats->disks[i];
-
-        fprintf(to,
-                "%s\n    {\"requests\": %llu, \"read_bytes\": %llu, "
-                "\"written_bytes\": %llu, \"flushes\": %llu, "
-                "\"errors\": %llu}",
-                i ? "," : "", (unsigned long long)disk->requests,
-                (unsigned long long)disk->read_bytes,
-                (unsigned long long)disk->written_bytes,
-                (unsigned long long)disk->flushes,
-                (unsigned long long)disk->errors);
+        fputs(i ? ",\n    " : "\n    ", to);
+        put_counters(to, &stats->disks[i], disk_counters);
     }
     fprintf(to, "%s],\n", stats->disk_count ? "\n  " : "");
 }
@@ -92,18 +122,8 @@ static void put_nets(FILE *to, const struct mayfly_stats *stats)
 {
     fprintf(to, "  \"nets\": [");
     for (unsigned i = 0; i < stats->net_count; i++) {
-        const struct mayfly_net_stats *net = &stats->nets[i];
-
-        fprintf(to,
-                "%s\n    {\"rx_frames\": %llu, \"rx_bytes\": %llu, "
-                "\"rx_dropped\": %llu, \"tx_frames\": %llu, "
-                "\"tx_bytes\": %llu, \"tx_dropped\": %llu}",
-                i ? "," : "", (unsigned long long)net->rx_frames,
-                (unsigned long long)net->rx_bytes,
-                (unsigned long long)net->rx_dropped,
-                (unsigned long long)net->tx_frames,
-                (unsigned long long)net->tx_bytes,
-                (unsigned long long)net->tx_dropped);
+        fputs(i ? ",\n    " : "\n    ", to);
+        put_counters(to, &stats->nets[i], net_counters);
     }
     fprintf(to, "%s],\n", stats->net_count ? "\n  " : "");
 }

@@ -198,8 +198,7 @@ bool mayfly_has_terminal(const struct mayfly *vm)
            (MF_DEVICE_IN_TTY | MF_DEVICE_OUT_TTY);
 }
 
-/* ---- Registers ------------------------------------------------------------
- */
+/* ---- Registers ------------------------------------------------------- */
 
 /* One access to a device's registers, under the lock where that is needed. */
 static unsigned access_registers(struct mayfly *vm, struct mmio *registers,
@@ -243,8 +242,7 @@ bool devices_access(struct mayfly *vm, const struct vcpu_access *access,
     return true;
 }
 
-/* ---- Counts ---------------------------------------------------------------
- */
+/* ---- Counts ---------------------------------------------------------- */
 
 static void get_disk_stats(const struct mayfly *vm, struct mayfly_stats *stats)
 {

@@ -45,8 +45,7 @@
 /* So often in that time is again and again. */
 #define TRADE_DISPLACED 4u
 
-/* ---- Processors -----------------------------------------------------------
- */
+/* ---- Processors ------------------------------------------------------ */
 
 void io_note_guest_cpu(struct io *io)
 {
@@ -113,15 +112,23 @@ void io_trade_places(struct io *io)
     step_to(&there);
 }
 
-/* ---- Serving --------------------------------------------------------------
- */
+/* ---- Serving --------------------------------------------------------- */
 
 static void take_lock(struct io *io)
 {
     /* Others first: they come rarely, and the guest waits for them. */
     while (atomic_load(&io->waiting) > 0)
-        sched_yield();
+        spin_yield();
     pthread_mutex_lock(&io->lock);
+}
+
+/* With the lock: serves all devices. Returns whether that did something. */
+static bool serve_devices(struct io *io)
+{
+    uint64_t before = vdev_set_progress(io->set, io->mask);
+    int more = vdev_set_serve(io->set, io->mask);
+
+    return more || vdev_set_progress(io->set, io->mask) != before;
 }
 
 /* Serves all devices once. Returns whether that did something. */
@@ -129,12 +136,10 @@ static bool serve_round(struct io *io)
 {
     take_lock(io);
     atomic_store(&io->kicked, false);
-    uint64_t before = vdev_set_progress(io->set, io->mask);
-    int more = vdev_set_serve(io->set, io->mask);
-    bool moved = vdev_set_progress(io->set, io->mask) != before;
+    bool moved = serve_devices(io);
     pthread_mutex_unlock(&io->lock);
     io->stats.rounds++;
-    return more || moved;
+    return moved;
 }
 
 /* Looks for work for a while. Returns whether there was some. */
@@ -162,8 +167,7 @@ static bool look_for_work(struct io *io)
     return false;
 }
 
-/* ---- Sleeping -------------------------------------------------------------
- */
+/* ---- Sleeping -------------------------------------------------------- */
 
 /*
  * Asks for kicks, and looks once more. Returns whether there is nothing to do:
@@ -171,15 +175,10 @@ static bool look_for_work(struct io *io)
  */
 static bool fall_asleep(struct io *io, struct pollfd *files, uint64_t *wake_ns)
 {
-    uint64_t before;
-
     take_lock(io);
-    before = vdev_set_progress(io->set, io->mask);
     vdev_set_poll(io->set, io->mask, false);
     bell_prepare(&io->bell);
-    bool busy = vdev_set_serve(io->set, io->mask) ||
-                vdev_set_progress(io->set, io->mask) != before ||
-                atomic_load(&io->stop);
+    bool busy = serve_devices(io) || atomic_load(&io->stop);
     *wake_ns = vdev_set_want(io->set, io->mask, files);
     pthread_mutex_unlock(&io->lock);
     return !busy;
@@ -240,8 +239,7 @@ static bool sleep_for_work(struct io *io)
     return parks && ready == 0;
 }
 
-/* ---- Parking --------------------------------------------------------------
- */
+/* ---- Parking --------------------------------------------------------- */
 
 /* The host took the processor away: for how long to do without the thread. */
 static void hold_off(struct io *io)
@@ -257,14 +255,9 @@ static void hold_off(struct io *io)
 /* Gives the devices back, unless there is something to do after all. */
 static bool give_back(struct io *io)
 {
-    uint64_t before;
-
     take_lock(io);
-    before = vdev_set_progress(io->set, io->mask);
     vdev_set_poll(io->set, io->mask, false);
-    bool busy = vdev_set_serve(io->set, io->mask) ||
-                vdev_set_progress(io->set, io->mask) != before ||
-                atomic_load(&io->kicked);
+    bool busy = serve_devices(io) || atomic_load(&io->kicked);
     if (busy)
         vdev_set_poll(io->set, io->mask, true);
     else
@@ -337,8 +330,7 @@ static void *io_main(void *argument)
     return NULL;
 }
 
-/* ---- Life cycle -----------------------------------------------------------
- */
+/* ---- Life cycle ------------------------------------------------------ */
 
 int io_init(struct io *io, struct vdev_set *set, uint64_t mask,
             uint64_t poll_ns)

@@ -24,8 +24,7 @@
 /* Looks between two questions to the clock. */
 #define LOOKS_A_CLOCK 16
 
-/* ---- The I/O thread -------------------------------------------------------
- */
+/* ---- The I/O thread -------------------------------------------------- */
 
 /* The devices that an I/O thread would serve: disks and networks. */
 static uint64_t io_devices(const struct mayfly *vm)

@@ -21,8 +21,7 @@ static void assert_refused(const char *script, const char *message)
 #define MAKE_DISK "truncate -s 2M $dir/d\n"
 #define RUN       "$mayfly run --disk $dir/d $images/disk.elf -- "
 
-/* ---- Words ----------------------------------------------------------------
- */
+/* ---- Words ----------------------------------------------------------- */
 
 Test(disk_option, bad_words_are_refused)
 {
@@ -60,8 +59,7 @@ Test(disk_option, good_words_are_taken_in_any_order)
                                 "disk 2: 4096 sectors read-only id ''\n");
 }
 
-/* ---- Files ----------------------------------------------------------------
- */
+/* ---- Files ----------------------------------------------------------- */
 
 #define ON(file) "$mayfly run --disk " file " $images/hello.elf"
 
@@ -98,8 +96,7 @@ Test(disk_option, a_file_that_may_only_be_read_is_enough_for_ro)
     cr_assert_str_eq(shell.err, "fill: Read-only file system\n");
 }
 
-/* ---- Locks ----------------------------------------------------------------
- */
+/* ---- Locks ----------------------------------------------------------- */
 
 /* A VM holds the disk while a second one asks for it. */
 #define WHILE_HELD(words, then)                                            \
@@ -137,8 +134,7 @@ Test(disk_option, one_vm_cannot_have_a_disk_twice)
                             "    $images/disk.elf -- info");
 }
 
-/* ---- Bytes ----------------------------------------------------------------
- */
+/* ---- Bytes ----------------------------------------------------------- */
 
 Test(disk_option, the_guest_reads_what_the_file_has)
 {

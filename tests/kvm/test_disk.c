@@ -122,8 +122,7 @@ Test(disk, that_is_not_used_costs_at_most_a_page_and_no_exit)
     cr_assert_eq(guest.stats.exits_hypercall, 1);
 }
 
-/* ---- Errors ---------------------------------------------------------------
- */
+/* ---- Errors ---------------------------------------------------------- */
 
 Test(disk, refuses_what_lies_past_its_end)
 {
@@ -181,8 +180,7 @@ Test(disk, tells_the_guest_that_the_host_could_not_write)
     cr_assert_eq(guest.stats.disks[0].written_bytes, 0);
 }
 
-/* ---- How many, and which --------------------------------------------------
- */
+/* ---- How many, and which --------------------------------------------- */
 
 Test(disk, comes_up_to_eight_times)
 {

@@ -193,8 +193,7 @@ Test(ring, survives_any_order_of_completion_and_wrapping_indices,
     }
 }
 
-/* ---- Two threads that sleep when they have nothing to do ------------------
- */
+/* ---- Two threads that sleep when they have nothing to do ------------- */
 
 #define EXCHANGES 100000u
 

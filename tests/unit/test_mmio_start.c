@@ -2,8 +2,7 @@
 /* A driver behind virtio-mmio: queues, notifications, status and resets. */
 #include "tests/unit/mmio_driver.h"
 
-/* ---- Queues ---------------------------------------------------------------
- */
+/* ---- Queues ---------------------------------------------------------- */
 
 Test(mmio_queue, has_a_largest_size_if_it_is_there, .init = set_up)
 {
@@ -200,8 +199,7 @@ Test(mmio_queue, that_was_never_ready_can_be_stopped_without_effect,
     cr_assert(vdev_is_live(&dev));
 }
 
-/* ---- Notifications --------------------------------------------------------
- */
+/* ---- Notifications --------------------------------------------------- */
 
 Test(mmio_notify, tells_of_queues_that_are_there_and_no_others, .init = set_up)
 {
@@ -264,8 +262,7 @@ Test(mmio_interrupt, tells_of_a_changed_configuration_when_live, .init = set_up)
     cr_assert_eq(get(REG(INTERRUPT_STATUS)), INTERRUPT_CONFIG);
 }
 
-/* ---- Status and resets ----------------------------------------------------
- */
+/* ---- Status and resets ----------------------------------------------- */
 
 Test(mmio_status, gains_bits_one_by_one_and_loses_none, .init = set_up)
 {
