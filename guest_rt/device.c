@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "mmio.h"
+#include "thread.h"
 
 /* Entry number `index` of that type, or NULL. */
 static const struct mf_device *find_entry(uint32_t type, unsigned index)
@@ -91,6 +92,8 @@ int device_wait(const struct device *device, struct ring *ring)
 {
     uint64_t *events = &mf_boot_page()->events;
 
+    if (sched_wait_for_device)
+        return sched_wait_for_device(device, ring);
     for (;;) {
         uint64_t until_ns = mf_sleep_deadline(MF_WAIT_FOREVER);
         /*

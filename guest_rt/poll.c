@@ -5,6 +5,9 @@
 #include <errno.h>
 
 #include "hypercall.h"
+#include "thread.h"
+
+bool poll_alone;
 
 /* ---- Looking ------------------------------------------------------------ */
 
@@ -94,8 +97,11 @@ static bool sleep_for_work(uint64_t event, bool (*arm)(void *context),
 bool poll_wait(struct poll *poll, uint64_t event, bool (*ready)(void *context),
                bool (*arm)(void *context), void *context, uint64_t deadline_ns)
 {
-    bool found = poll_spin(poll, ready, context);
+    bool found;
 
+    if (sched_poll_wait && !poll_alone)
+        return sched_poll_wait(event, ready, arm, context, deadline_ns);
+    found = poll_spin(poll, ready, context);
     if (!found) {
         found = sleep_for_work(event, arm, context, deadline_ns);
         poll_woke(poll);

@@ -19,6 +19,9 @@
  *
  * One struct poll for each thing that is waited for, such as a device; it
  * belongs to the thread that waits.
+ *
+ * In a program with the scheduler (sched.h), poll_wait() blocks the calling
+ * thread only, and the one struct poll that counts is that of the idle loop.
  */
 
 #include <stdbool.h>
@@ -34,6 +37,12 @@ struct poll {
     uint64_t start;    /* of the wait, in ticks of mf_tsc() */
     uint64_t most;     /* poll_ns in ticks, as it was then */
 };
+
+/*
+ * Set where nothing else may happen during a wait: poll_wait() then waits with
+ * the whole program.
+ */
+extern bool poll_alone;
 
 /*
  * Begins a wait: calls `ready(context)` until it returns true, or the limit of

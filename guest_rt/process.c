@@ -11,22 +11,13 @@
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/thread.h"
 
 /* arch_prctl(2)'s codes; musl has no header for them. */
 #define ARCH_SET_GS 0x1001
 #define ARCH_SET_FS 0x1002
 #define ARCH_GET_FS 0x1003
 #define ARCH_GET_GS 0x1004
-
-/* futex(2)'s operations; the private flag makes no difference here. */
-#define FUTEX_WAIT           0
-#define FUTEX_WAKE           1
-#define FUTEX_WAIT_BITSET    9
-#define FUTEX_WAKE_BITSET    10
-#define FUTEX_PRIVATE        128
-#define FUTEX_CLOCK_REALTIME 256
-#define FUTEX_COMMAND(operation) \
-    ((operation) & ~(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME))
 
 long __mayfly_sys_exit_group(long status)
 {
@@ -35,15 +26,12 @@ long __mayfly_sys_exit_group(long status)
 
 long __mayfly_sys_exit(long status)
 {
+    if (thread_exit)
+        thread_exit((int)status);
     mf_exit((int)status);
 }
 
 long __mayfly_sys_getpid(void)
-{
-    return MF_PID;
-}
-
-long __mayfly_sys_gettid(void)
 {
     return MF_PID;
 }
@@ -73,17 +61,12 @@ long __mayfly_sys_getegid(void)
     return 0;
 }
 
-long __mayfly_sys_sched_yield(void)
-{
-    return 0;
-}
-
 long __mayfly_sys_set_tid_address(long address)
 {
-    (void)address;
-    return MF_PID;
+    return thread_set_clear_tid ? thread_set_clear_tid((int *)address) : MF_PID;
 }
 
+/* What makes processes; musl makes threads by __mayfly_clone(). */
 long __mayfly_sys_clone(long flags, long stack, long parent_tid, long child_tid,
                         long tls)
 {
@@ -92,7 +75,7 @@ long __mayfly_sys_clone(long flags, long stack, long parent_tid, long child_tid,
     (void)parent_tid;
     (void)child_tid;
     (void)tls;
-    return -EAGAIN;
+    return -ENOSYS;
 }
 
 long __mayfly_sys_arch_prctl(long code, long argument)
@@ -186,44 +169,4 @@ long __mayfly_sys_prlimit64(long pid, long resource, long wanted, long result)
     if (result)
         *(struct rlimit *)result = limit_of(resource);
     return wanted ? -EPERM : 0;
-}
-
-/* When a futex wait with this timeout ends; a relative one is monotonic. */
-static uint64_t futex_deadline(long operation, const struct timespec *timeout)
-{
-    uint64_t time;
-
-    if (!timeout)
-        return UINT64_MAX;
-    time = (uint64_t)timeout->tv_sec * 1000000000 + (uint64_t)timeout->tv_nsec;
-    if (FUTEX_COMMAND(operation) == FUTEX_WAIT)
-        return mf_clock_monotonic() + time;
-    if (operation & FUTEX_CLOCK_REALTIME)
-        return time - mf_clock_realtime() + mf_clock_monotonic();
-    return time;
-}
-
-/*
- * With one thread nobody wakes a waiter: a wait ends with its timeout, and
- * without one it is a deadlock, which it is on Linux too.
- */
-long __mayfly_sys_futex(long address, long operation, long value, long timeout,
-                        long address2, long value3)
-{
-    (void)address2;
-    (void)value3;
-    switch (FUTEX_COMMAND(operation)) {
-    case FUTEX_WAKE:
-    case FUTEX_WAKE_BITSET:
-        return 0;
-    case FUTEX_WAIT:
-    case FUTEX_WAIT_BITSET:
-        if (__atomic_load_n((int *)address, __ATOMIC_ACQUIRE) != (int)value)
-            return -EAGAIN;
-        mf_sleep_until(
-            futex_deadline(operation, (const struct timespec *)timeout));
-        return -ETIMEDOUT;
-    default:
-        return -ENOSYS;
-    }
 }

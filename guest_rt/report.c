@@ -64,13 +64,18 @@ static int send(const struct iovec *pieces, unsigned count)
 {
     struct ring *ring = &report.rings[report.queue];
     uint32_t unused;
+    int error;
 
     if (ring_add(ring, pieces, 0, count) < 0)
         return -EIO;
     if (ring_publish(ring))
         device_kick(&report.device, report.queue);
-    if (poll_ring(&report.poll, &report.device, ring))
-        return -EIO;
+    /* Nobody may get the memory meanwhile. */
+    poll_alone = true;
+    error = poll_ring(&report.poll, &report.device, ring);
+    poll_alone = false;
+    if (error)
+        return error;
     ring_reap(ring, &unused);
     return 1;
 }

@@ -50,9 +50,20 @@ static inline void mf_lock(void)
 static inline void mf_unlock(void)
 {
     __asm__ volatile("" : : : "memory");
-    if (--mf_runtime_lock.depth == 0 && mf_runtime_lock.due)
+    if (--mf_runtime_lock.depth > 0)
+        return;
+    /* Only now: an upcall before this noted what is due, a later one does it.
+     */
+    __asm__ volatile("" : : : "memory");
+    if (mf_runtime_lock.due)
         mf_due();
 }
+
+/*
+ * Makes the outermost mf_unlock() of the running thread call mf_due(). Whoever
+ * calls this has mf_due() linked.
+ */
+void mf_note_due(void);
 
 /* ---- Waiting ---- */
 
@@ -61,11 +72,12 @@ static inline void mf_unlock(void)
  * its function. All zero is an empty one.
  */
 struct wait_queue {
-    struct waiter *first;
+    struct waiter *first, *last;
 };
 
 struct waiter {
-    struct waiter *next, **link; /* link is NULL while it is in no queue */
+    struct wait_queue *queue; /* NULL while it is in none */
+    struct waiter *next, *previous;
     /*
      * Tells it, with the events (EPOLLIN and so on, or 0) that happened; may
      * remove it from the queue, and must not block. Returns whether that used
@@ -80,7 +92,10 @@ void wait_add(struct wait_queue *queue, struct waiter *waiter);
 /* Takes it out, if it is in one. */
 void wait_remove(struct waiter *waiter);
 
-/* Tells the waiters in order, until `limit` of them have used it up. */
+/*
+ * Tells the waiters in order, until `limit` of them have used it up. A waiter's
+ * function may remove that waiter, and no other one.
+ */
 void wait_wake(struct wait_queue *queue, uint32_t events, unsigned limit);
 
 #define WAIT_ALL    (~0u)
@@ -121,14 +136,36 @@ int wait_on(struct wait_queue *queue, uint64_t deadline_ns);
  */
 bool sched_restart(void);
 
-/* A lock that may be held while its owner blocks. All zero is a free one. */
+/*
+ * A lock that may be held while its owner blocks. All zero is a free one. It is
+ * handed to those who wait for it in their order. Drivers may have one in
+ * programs without threads, where it costs two stores: nobody waits there.
+ */
 struct mutex {
-    struct thread *owner;
+    bool locked;
     struct wait_queue waiters;
 };
 
-void mutex_lock(struct mutex *mutex);
-void mutex_unlock(struct mutex *mutex);
+/* Waits until the mutex is handed over (sched_wait.c). */
+void mutex_wait(struct mutex *mutex) __attribute__((weak));
+
+/* Hands it to the one that waits longest. */
+void mutex_pass(struct mutex *mutex) __attribute__((weak));
+
+static inline void mutex_lock(struct mutex *mutex)
+{
+    if (mutex->locked && mutex_wait)
+        mutex_wait(mutex);
+    mutex->locked = true;
+}
+
+static inline void mutex_unlock(struct mutex *mutex)
+{
+    if (mutex->waiters.first)
+        mutex_pass(mutex);
+    else
+        mutex->locked = false;
+}
 
 /* ---- Time ---- */
 
@@ -162,7 +199,8 @@ static inline bool timer_is_running(const struct timer *timer)
  * bits of the event word that announce it.
  */
 struct source {
-    struct source *next, **link;
+    struct source *next, **link; /* link is NULL while it is not added */
+    bool armed;                  /* asked for an event that has not come */
     uint64_t event;
     bool (*ready)(struct source *source);
     bool (*arm)(struct source *source);

@@ -76,11 +76,11 @@
     X(53, socketpair, 4, NONE, "")                                            \
     X(54, setsockopt, 5, NONE, "")                                            \
     X(55, getsockopt, 5, NONE, "")                                            \
-    X(56, clone, 5, PARTIAL, "always EAGAIN: one thread only")                \
+    X(56, clone, 5, PARTIAL, "threads by musl; no processes: ENOSYS")         \
     X(57, fork, 0, NONE, "")                                                  \
     X(58, vfork, 0, NONE, "")                                                 \
     X(59, execve, 3, NONE, "")                                                \
-    X(60, exit, 1, PARTIAL, "ends the VM, as exit_group does")                \
+    X(60, exit, 1, FULL, "")                                                  \
     X(61, wait4, 4, NONE, "")                                                 \
     X(62, kill, 2, PARTIAL, "itself only")                                    \
     X(63, uname, 1, FULL, "")                                                 \
@@ -214,7 +214,8 @@
     X(199, fremovexattr, 2, NONE, "")                                         \
     X(200, tkill, 2, PARTIAL, "itself only")                                  \
     X(201, time, 1, FULL, "")                                                 \
-    X(202, futex, 6, PARTIAL, "WAIT and WAKE of a single thread")             \
+    X(202, futex, 6, PARTIAL,                                                 \
+      "no WAIT_REQUEUE_PI; priorities are not inherited")                     \
     X(203, sched_setaffinity, 3, NONE, "")                                    \
     X(204, sched_getaffinity, 3, NONE, "")                                    \
     X(206, io_setup, 2, NONE, "")                                             \
@@ -226,7 +227,7 @@
     X(213, epoll_create, 1, NONE, "")                                         \
     X(216, remap_file_pages, 5, NONE, "")                                     \
     X(217, getdents64, 3, NONE, "")                                           \
-    X(218, set_tid_address, 1, PARTIAL, "the address is not cleared on exit") \
+    X(218, set_tid_address, 1, FULL, "")                                      \
     X(219, restart_syscall, 0, NONE, "")                                      \
     X(220, semtimedop, 4, NONE, "")                                           \
     X(221, fadvise64, 4, NONE, "")                                            \
@@ -280,8 +281,8 @@
     X(270, pselect6, 6, NONE, "")                                             \
     X(271, ppoll, 5, NONE, "")                                                \
     X(272, unshare, 1, NONE, "")                                              \
-    X(273, set_robust_list, 2, NONE, "")                                      \
-    X(274, get_robust_list, 3, NONE, "")                                      \
+    X(273, set_robust_list, 2, FULL, "")                                      \
+    X(274, get_robust_list, 3, FULL, "")                                      \
     X(275, splice, 6, NONE, "")                                               \
     X(276, tee, 4, NONE, "")                                                  \
     X(277, sync_file_range, 4, NONE, "")                                      \

@@ -7,6 +7,7 @@
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/thread.h"
 
 #define NS_PER_S 1000000000ull
 
@@ -60,6 +61,10 @@ void mf_sleep_until(uint64_t deadline_ns)
 {
     const uint64_t *events = &mf_boot_page()->events;
 
+    if (sched_sleep_until) {
+        sched_sleep_until(deadline_ns);
+        return;
+    }
     /* An event ends the wait too: whoever it is for clears and handles it. */
     while (mf_clock_monotonic() < deadline_ns) {
         uint64_t until_ns = mf_sleep_deadline(deadline_ns);

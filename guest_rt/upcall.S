@@ -70,13 +70,15 @@ mf_upcall_entry:
 	mov %rcx, XSAVE_HEADER + \offset(%rsp)
 	.endr
 	xsave64 (%rsp)
-	call mf_upcall_dispatch
+	mov %rbp, %rdi
+	call mf_upcall_enter
 	mov ASM_BOOT_XCR0, %eax
 	mov ASM_BOOT_XCR0 + 4, %edx
 	xrstor64 (%rsp)
 	jmp 2f
 1:	fxsave64 (%rsp)
-	call mf_upcall_dispatch
+	mov %rbp, %rdi
+	call mf_upcall_enter
 	fxrstor64 (%rsp)
 
 2:	mov %rbp, %rsp

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* The beginning and the end of threads. */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "guest_rt/futex.h"
+#include "guest_rt/runtime.h"
+#include "guest_rt/sched_private.h"
+#include "guest_rt/syscalls.h"
+#include "guest_rt/thread_table.h"
+
+/* musl's doors to here (musl/overlay/src/thread). */
+long __mayfly_clone(int (*start)(void *), void *stack, unsigned long flags,
+                    void *argument, int *parent_tid, void *tls, int *child_tid);
+_Noreturn void __mayfly_unmapself(void *stack, size_t bytes);
+
+/* What makes it a thread of this process: there is no other one. */
+#define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
+
+/* Main's exit(2) status is the process's, once all threads have exited. */
+static int main_status;
+
+/* ---- The beginning ------------------------------------------------------ */
+
+static void begin(void)
+{
+    struct thread *self = thread_current;
+
+    sched_begin();
+    mf_unlock();
+    __mayfly_sys_exit(self->start(self->start_argument));
+}
+
+static uint64_t read_gs_base(void)
+{
+    uint64_t base;
+
+    __asm__ volatile("rdgsbase %0" : "=r"(base));
+    return base;
+}
+
+static uint64_t read_fs_base(void)
+{
+    uint64_t base;
+
+    __asm__ volatile("rdfsbase %0" : "=r"(base));
+    return base;
+}
+
+/* What a new thread has from its parent. */
+static void inherit(struct thread *thread, const struct thread *parent)
+{
+    thread->signals_blocked = parent->signals_blocked;
+    thread->fs_base = read_fs_base();
+    thread->gs_base = read_gs_base();
+    memcpy(thread->name, parent->name, sizeof(thread->name));
+}
+
+static long create(int (*start)(void *), void *stack, unsigned long flags,
+                   void *argument, int *parent_tid, void *tls, int *child_tid)
+{
+    struct thread *thread = thread_add();
+
+    if (!thread)
+        return -EAGAIN;
+    inherit(thread, thread_current);
+    thread->start = start;
+    thread->start_argument = argument;
+    if (flags & CLONE_SETTLS)
+        thread->fs_base = (uint64_t)tls;
+    if (flags & CLONE_PARENT_SETTID)
+        *parent_tid = thread->tid;
+    if (flags & CLONE_CHILD_SETTID)
+        *child_tid = thread->tid;
+    if (flags & CLONE_CHILD_CLEARTID)
+        thread->clear_tid = child_tid;
+    sched_start(thread, stack, begin);
+    return thread->tid;
+}
+
+long __mayfly_clone(int (*start)(void *), void *stack, unsigned long flags,
+                    void *argument, int *parent_tid, void *tls, int *child_tid)
+{
+    long result;
+
+    if ((flags & THREAD_FLAGS) != THREAD_FLAGS)
+        return -ENOSYS; /* a process */
+    if (!stack)
+        return -EINVAL;
+    mf_lock();
+    result = create(start, stack, flags, argument, parent_tid, tls, child_tid);
+    mf_unlock();
+    return result;
+}
+
+/* ---- The end ------------------------------------------------------------ */
+
+_Noreturn void thread_exit(int status)
+{
+    struct thread *self = thread_current;
+
+    mf_lock();
+    if (self == &thread_main)
+        main_status = status;
+    if (thread_count == 1)
+        mf_exit(self == &thread_main ? status : main_status);
+    futex_release_owned(self);
+    if (self->clear_tid) {
+        *self->clear_tid = 0;
+        futex_wake((uintptr_t)self->clear_tid, 1);
+    }
+    thread_remove(self);
+    sched_exit();
+}
+
+_Noreturn void __mayfly_unmapself(void *stack, size_t bytes)
+{
+    thread_current->unmap = stack;
+    thread_current->unmap_bytes = bytes;
+    thread_exit(0);
+}
+
+void thread_free(struct thread *thread)
+{
+    if (thread->unmap)
+        __mayfly_sys_munmap((long)thread->unmap, (long)thread->unmap_bytes);
+    if (thread != &thread_main)
+        thread_reuse(thread);
+}
+
+/* ---- Its numbers and lists ---------------------------------------------- */
+
+int thread_set_clear_tid(int *address)
+{
+    thread_current->clear_tid = address;
+    return thread_current->tid;
+}
+
+long __mayfly_sys_set_robust_list(long head, long bytes)
+{
+    if (bytes != ROBUST_HEAD_BYTES)
+        return -EINVAL;
+    thread_current->robust_list = (void *)head;
+    return 0;
+}
+
+long __mayfly_sys_get_robust_list(long tid, long head, long bytes)
+{
+    const struct thread *thread = tid ? thread_find((int)tid) : thread_current;
+
+    if (!thread)
+        return -ESRCH;
+    *(void **)head = thread->robust_list;
+    *(size_t *)bytes = ROBUST_HEAD_BYTES;
+    return 0;
+}
