@@ -70,8 +70,9 @@ uintptr_t signal_fault_stack(int number, uintptr_t rsp) FAULT_NO_VECTORS
  * Step 2: delivers fault_signal(frame) to its handler, as a call on the stack
  * that it is called on. Returns whether the program goes on with the frame,
  * which the handler may have changed by its ucontext; if not, the exception
- * is reported as a crash.
+ * is reported as a crash. `vectors` is the vector state, which the handler may
+ * change too: as XSAVE stores it if mf_boot.xcr0 is not 0, or FXSAVE.
  */
-bool signal_fault(struct fault_frame *frame) __attribute__((weak));
+bool signal_fault(struct fault_frame *frame, void *vectors) __attribute__((weak));
 
 #endif

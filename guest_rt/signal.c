@@ -1,40 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Signals that a program sends itself. */
+/* Signals: sending, pending, default actions. */
+#include "signals.h"
+
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <ucontext.h>
 
-#include "guest_rt/hypercall.h"
-#include "guest_rt/runtime.h"
-#include "guest_rt/syscalls.h"
+#include "runtime.h"
+#include "thread.h"
 
-/*
- * There is nobody else to send a signal, and exceptions are crash reports, so
- * a signal only ever arrives at the call that sends or unblocks it: its
- * handler is an ordinary function call from there.
- */
+struct signal_action mf_signal_actions[SIGNALS];
 
-/* The kernel's struct sigaction on x86-64. */
-struct action {
-    void (*handler)(int, siginfo_t *, void *);
-    unsigned long flags;
-    void (*restorer)(void);
-    uint64_t mask;
-};
+/* Signals to the process that no thread has taken yet. */
+static struct signal_queue process;
 
-#define SIGNALS 64
+void (*mf_signal_sent)(void);
 
-static struct action actions[SIGNALS];
-static uint64_t blocked, pending;
-static stack_t alternate_stack = {.ss_flags = SS_DISABLE};
-
-static uint64_t bit(int number)
-{
-    return 1ull << (number - 1);
-}
-
-#define UNBLOCKABLE (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1))
+/* ---- Actions ------------------------------------------------------------ */
 
 /* Signals that Linux writes a core dump for: here they are crash reports. */
 static bool dumps_core(int number)
@@ -45,7 +26,7 @@ static bool dumps_core(int number)
                                 1ull << (SIGSEGV - 1) | 1ull << (SIGXCPU - 1) |
                                 1ull << (SIGXFSZ - 1) | 1ull << (SIGSYS - 1);
 
-    return set & bit(number);
+    return set & signal_bit(number);
 }
 
 /* Signals that do nothing by default; a stop would be one for ever. */
@@ -56,144 +37,267 @@ static bool ignored_by_default(int number)
                                 1ull << (SIGSTOP - 1) | 1ull << (SIGTSTP - 1) |
                                 1ull << (SIGTTIN - 1) | 1ull << (SIGTTOU - 1);
 
-    return set & bit(number);
+    return set & signal_bit(number);
 }
 
-static void deliver_default(int number)
+static bool has_default(int number)
 {
-    if (ignored_by_default(number))
-        return;
+    return mf_signal_actions[number - 1].handler == (void *)SIG_DFL;
+}
+
+bool signal_is_ignored(int number)
+{
+    return has_default(number)
+               ? ignored_by_default(number)
+               : mf_signal_actions[number - 1].handler == (void *)SIG_IGN;
+}
+
+/* The default action of a signal that is not ignored. */
+static _Noreturn void end_by(int number)
+{
     if (dumps_core(number))
         mf_abort((uint32_t)number);
     mf_exit(128 + number); /* as a shell has it */
 }
 
-static void deliver(int number)
-{
-    struct action *action = &actions[number - 1], taken = *action;
-    uint64_t old_mask = blocked;
-    siginfo_t info = {.si_signo = number, .si_code = SI_TKILL};
-    ucontext_t context;
+/* ---- Queues ------------------------------------------------------------- */
 
-    if (taken.handler == (void *)SIG_DFL) {
-        deliver_default(number);
-        return;
+/* The link to the oldest entry of this signal, or to the end. */
+static struct signal_entry **find_entry(struct signal_entry **link, int number)
+{
+    while (*link && (*link)->info.number != number)
+        link = &(*link)->next;
+    return link;
+}
+
+/* Takes one signal out of a queue. */
+static void dequeue(struct signal_queue *queue, int number,
+                    struct signal_info *info, bool taken)
+{
+    struct signal_entry **link = find_entry(&queue->first, number);
+    struct signal_entry *entry = *link;
+
+    *info = (struct signal_info){.number = number, .code = SI_USER};
+    if (entry) {
+        *link = entry->next;
+        if (entry->done)
+            entry->done(entry, taken);
+        *info = entry->info;
+        if (!entry->done)
+            signal_entry_put(entry);
     }
-    if (taken.handler == (void *)SIG_IGN)
-        return;
-
-    memset(&context, 0, sizeof(context));
-    memcpy(&context.uc_sigmask, &blocked, sizeof(blocked));
-    info.si_pid = MF_PID;
-    if (taken.flags & SA_RESETHAND)
-        action->handler = (void *)SIG_DFL;
-    blocked |= taken.mask & ~UNBLOCKABLE;
-    if (!(taken.flags & SA_NODEFER))
-        blocked |= bit(number);
-    taken.handler(number, &info, &context);
-    blocked = old_mask;
+    if (!*find_entry(&queue->first, number))
+        queue->pending &= ~signal_bit(number);
 }
 
-static void deliver_pending(void)
+static void discard_from(struct signal_queue *queue, int number)
 {
-    uint64_t ready;
+    struct signal_info unused;
 
-    while ((ready = pending & ~blocked)) {
-        int number = __builtin_ctzll(ready) + 1;
+    while (queue->pending & signal_bit(number))
+        dequeue(queue, number, &unused, false);
+}
 
-        pending &= ~bit(number);
-        deliver(number);
+void signal_discard(int number)
+{
+    struct thread *each = &thread_main;
+
+    discard_from(&process, number);
+    do
+        discard_from(&each->signals.queue, number);
+    while ((each = each->next) != &thread_main);
+}
+
+uint64_t signal_pending(void)
+{
+    return thread_current->signals.queue.pending | process.pending;
+}
+
+/* Faults first, as on Linux; then the lowest number. */
+static int first_of(uint64_t set)
+{
+    static const uint64_t faults =
+        1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (SIGILL - 1) |
+        1ull << (SIGTRAP - 1) | 1ull << (SIGFPE - 1) | 1ull << (SIGSYS - 1);
+
+    if (set & faults)
+        set &= faults;
+    return set ? __builtin_ctzll(set) + 1 : 0;
+}
+
+int signal_take(uint64_t set, struct signal_info *info)
+{
+    struct signal_queue *queue = &thread_current->signals.queue;
+    int number = first_of(queue->pending & set);
+
+    if (!number) {
+        queue = &process;
+        number = first_of(queue->pending & set);
+    }
+    if (number)
+        dequeue(queue, number, info, true);
+    return number;
+}
+
+/* ---- Who gets it -------------------------------------------------------- */
+
+struct thread *signal_find_thread(int tid)
+{
+    if (thread_find)
+        return thread_find(tid);
+    return tid == MF_PID ? &thread_main : NULL;
+}
+
+static bool wants(const struct thread *thread, int number)
+{
+    return (~thread->signals.blocked | thread->signals.awaited) &
+           signal_bit(number);
+}
+
+/* Whom a signal to the process interrupts: main if it can, as on Linux. */
+static struct thread *choose(int number)
+{
+    struct thread *each = &thread_main;
+
+    do
+        if (wants(each, number))
+            return each;
+    while ((each = each->next) != &thread_main);
+    return NULL;
+}
+
+/* Makes a thread look at its signals as soon as it can. */
+static void tell(struct thread *thread)
+{
+    thread->signals.due = true;
+    if (thread == thread_current)
+        mf_runtime_lock.due = true;
+    else if (sched_interrupt)
+        sched_interrupt(thread);
+}
+
+/* Tells others of what is pending for the process and was told to a thread. */
+static void tell_others(uint64_t set)
+{
+    for (set &= process.pending; set; set &= set - 1) {
+        struct thread *thread = choose(__builtin_ctzll(set) + 1);
+
+        if (thread)
+            tell(thread);
     }
 }
 
-long mf_signal_send(int number)
+/* ---- Sending ------------------------------------------------------------ */
+
+static int enqueue(struct signal_queue *queue, const struct signal_info *info,
+                   struct signal_entry *entry)
 {
-    if (number < 0 || number > SIGNALS)
-        return -EINVAL;
-    if (number) {
-        pending |= bit(number);
-        deliver_pending();
+    struct signal_entry **link = &queue->first;
+
+    /* Signals that are not for real time are pending once. */
+    if (info->number < 32 && queue->pending & signal_bit(info->number)) {
+        if (entry)
+            entry->done(entry, false);
+        return 0;
     }
-    return 0;
-}
-
-long __mayfly_sys_kill(long pid, long number)
-{
-    /* 0, -1 and -MF_PID are this process too. */
-    if (pid > MF_PID || pid < -MF_PID)
-        return -ESRCH;
-    return mf_signal_send((int)number);
-}
-
-long __mayfly_sys_tkill(long tid, long number)
-{
-    return tid == MF_PID ? mf_signal_send((int)number) : -ESRCH;
-}
-
-long __mayfly_sys_tgkill(long pid, long tid, long number)
-{
-    return pid == MF_PID ? __mayfly_sys_tkill(tid, number) : -ESRCH;
-}
-
-long __mayfly_sys_rt_sigaction(long number, long wanted, long old, long bytes)
-{
-    struct action *action;
-
-    if (number < 1 || number > SIGNALS || bytes != sizeof(uint64_t) ||
-        (wanted && (bit((int)number) & UNBLOCKABLE)))
-        return -EINVAL;
-    action = &actions[number - 1];
-    if (old)
-        *(struct action *)old = *action;
-    if (wanted)
-        *action = *(const struct action *)wanted;
-    return 0;
-}
-
-long __mayfly_sys_rt_sigprocmask(long how, long wanted, long old, long bytes)
-{
-    uint64_t before = blocked, set;
-
-    if (bytes != sizeof(uint64_t))
-        return -EINVAL;
-    if (wanted) {
-        set = *(const uint64_t *)wanted;
-        switch (how) {
-        case SIG_BLOCK:
-            blocked |= set;
-            break;
-        case SIG_UNBLOCK:
-            blocked &= ~set;
-            break;
-        case SIG_SETMASK:
-            blocked = set;
-            break;
-        default:
-            return -EINVAL;
-        }
-        blocked &= ~UNBLOCKABLE;
+    if (!entry)
+        entry = signal_entry_get();
+    if (entry) {
+        entry->next = NULL;
+        entry->info = *info;
+        while (*link)
+            link = &(*link)->next;
+        *link = entry;
+    } else if (info->number >= 32 && info->code != SI_USER) {
+        return -EAGAIN;
     }
-    if (old)
-        *(uint64_t *)old = before;
-    deliver_pending();
+    queue->pending |= signal_bit(info->number);
     return 0;
 }
 
-long __mayfly_sys_rt_sigpending(long result, long bytes)
+int signal_send(struct thread *to, const struct signal_info *info,
+                struct signal_entry *entry)
 {
-    if ((size_t)bytes > sizeof(pending))
-        return -EINVAL;
-    memcpy((void *)result, &pending, (size_t)bytes);
+    int number = info->number, error;
+    struct thread *thread = to ? to : choose(number);
+    bool arrives = thread && wants(thread, number) &&
+                   !(thread->signals.awaited & signal_bit(number));
+
+    if (arrives && signal_is_ignored(number)) {
+        if (entry)
+            entry->done(entry, false);
+        return 0;
+    }
+    if (arrives && has_default(number))
+        end_by(number);
+    error = enqueue(to ? &to->signals.queue : &process, info, entry);
+    if (error)
+        return error;
+    if (thread && wants(thread, number))
+        tell(thread);
+    if (mf_signal_sent)
+        mf_signal_sent();
     return 0;
 }
 
-long __mayfly_sys_sigaltstack(long wanted, long old)
-{
-    stack_t before = alternate_stack;
+/* ---- Masks -------------------------------------------------------------- */
 
-    if (wanted)
-        alternate_stack = *(const stack_t *)wanted;
-    if (old)
-        *(stack_t *)old = before;
-    return 0;
+bool signal_is_cancelled(void)
+{
+    return thread_current->cancel && *thread_current->cancel;
+}
+
+bool signal_has_handler(void)
+{
+    return signal_pending() & ~thread_current->signals.blocked;
+}
+
+void signal_refresh(void)
+{
+    struct thread_signals *self = &thread_current->signals;
+    uint64_t ready = signal_pending() & ~self->blocked;
+
+    for (uint64_t left = ready; left; left &= left - 1) {
+        int number = first_of(left & -left);
+
+        if (signal_is_ignored(number))
+            signal_discard(number);
+        else if (has_default(number))
+            end_by(number);
+    }
+    self->due = signal_has_handler();
+    if (self->due || self->has_saved_mask)
+        mf_runtime_lock.due = true;
+}
+
+void signal_set_mask(uint64_t blocked)
+{
+    struct thread_signals *self = &thread_current->signals;
+    uint64_t before = self->blocked;
+    uint64_t closed = signal_pending();
+
+    self->blocked = blocked & ~SIGNALS_UNBLOCKABLE;
+    closed &= self->blocked & ~before;
+    signal_refresh();
+    /* What this thread would have taken is another one's now. */
+    tell_others(closed);
+}
+
+/* ---- Threads ------------------------------------------------------------ */
+
+bool signal_is_due(const struct thread *thread)
+{
+    return thread->signals.due;
+}
+
+void signal_thread_end(struct thread *thread)
+{
+    struct thread_signals *signals = &thread->signals;
+
+    for (int number = 1; number <= SIGNALS; number++)
+        discard_from(&signals->queue, number);
+    signals->blocked = ~0ull;
+    signals->awaited = 0;
+    signals->due = false;
+    tell_others(~0ull);
 }

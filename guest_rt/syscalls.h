@@ -32,8 +32,7 @@
     X(10, mprotect, 3, PARTIAL, "always ENOSYS, which musl tolerates")        \
     X(11, munmap, 2, PARTIAL, "unmapped memory stays accessible")             \
     X(12, brk, 1, FULL, "")                                                   \
-    X(13, rt_sigaction, 4, PARTIAL,                                           \
-      "SA_ONSTACK and SA_RESTART have no effect")                             \
+    X(13, rt_sigaction, 4, FULL, "")                                          \
     X(14, rt_sigprocmask, 4, FULL, "")                                        \
     X(15, rt_sigreturn, 0, NONE, "")                                          \
     X(16, ioctl, 3, PARTIAL, "TCGETS and TIOCGWINSZ")                         \
@@ -82,7 +81,7 @@
     X(59, execve, 3, NONE, "")                                                \
     X(60, exit, 1, FULL, "")                                                  \
     X(61, wait4, 4, NONE, "")                                                 \
-    X(62, kill, 2, PARTIAL, "itself only")                                    \
+    X(62, kill, 2, FULL, "")                                                  \
     X(63, uname, 1, FULL, "")                                                 \
     X(64, semget, 3, NONE, "")                                                \
     X(65, semop, 3, NONE, "")                                                 \
@@ -149,10 +148,10 @@
     X(125, capget, 2, NONE, "")                                               \
     X(126, capset, 2, NONE, "")                                               \
     X(127, rt_sigpending, 2, FULL, "")                                        \
-    X(128, rt_sigtimedwait, 4, NONE, "")                                      \
-    X(129, rt_sigqueueinfo, 3, NONE, "")                                      \
-    X(130, rt_sigsuspend, 2, NONE, "")                                        \
-    X(131, sigaltstack, 2, PARTIAL, "remembered, never used")                 \
+    X(128, rt_sigtimedwait, 4, FULL, "")                                      \
+    X(129, rt_sigqueueinfo, 3, FULL, "")                                      \
+    X(130, rt_sigsuspend, 2, FULL, "")                                        \
+    X(131, sigaltstack, 2, FULL, "")                                          \
     X(132, utime, 2, NONE, "")                                                \
     X(133, mknod, 3, NONE, "")                                                \
     X(135, personality, 1, NONE, "")                                          \
@@ -212,7 +211,7 @@
     X(197, removexattr, 2, NONE, "")                                          \
     X(198, lremovexattr, 2, NONE, "")                                         \
     X(199, fremovexattr, 2, NONE, "")                                         \
-    X(200, tkill, 2, PARTIAL, "itself only")                                  \
+    X(200, tkill, 2, FULL, "")                                                \
     X(201, time, 1, FULL, "")                                                 \
     X(202, futex, 6, PARTIAL,                                                 \
       "no WAIT_REQUEUE_PI; priorities are not inherited")                     \
@@ -243,7 +242,7 @@
     X(231, exit_group, 1, FULL, "")                                           \
     X(232, epoll_wait, 4, NONE, "")                                           \
     X(233, epoll_ctl, 4, NONE, "")                                            \
-    X(234, tgkill, 3, PARTIAL, "itself only")                                 \
+    X(234, tgkill, 3, FULL, "")                                               \
     X(235, utimes, 2, NONE, "")                                               \
     X(237, mbind, 6, NONE, "")                                                \
     X(238, set_mempolicy, 3, NONE, "")                                        \
@@ -305,7 +304,7 @@
     X(294, inotify_init1, 1, NONE, "")                                        \
     X(295, preadv, 5, NONE, "")                                               \
     X(296, pwritev, 5, NONE, "")                                              \
-    X(297, rt_tgsigqueueinfo, 4, NONE, "")                                    \
+    X(297, rt_tgsigqueueinfo, 4, FULL, "")                                    \
     X(298, perf_event_open, 5, NONE, "")                                      \
     X(299, recvmmsg, 5, NONE, "")                                             \
     X(300, fanotify_init, 2, NONE, "")                                        \

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "sched.h"
+#include "signals.h"
 
 #define THREAD_NAME_BYTES 16
 
@@ -70,10 +71,9 @@ struct thread {
 
     /* upcall.c: what it was interrupted in; NULL outside of upcalls. */
     struct upcall_frame *frame;
+    void *vectors; /* the vector state then: see struct upcall_frame */
 
-    /* signal.c */
-    uint64_t signals_blocked;
-    uint64_t signals_pending; /* sent to this thread, not to the process */
+    struct thread_signals signals;
 };
 
 extern struct thread thread_main;
@@ -87,7 +87,8 @@ extern unsigned thread_count;
 
 /*
  * Where upcall.S has left the registers of an interrupted thread, which
- * continues with what is there.
+ * continues with what is there. The vector state is beside it, at a multiple of
+ * 64: as XSAVE stores it if mf_boot.xcr0 is not 0, as FXSAVE does otherwise.
  */
 struct upcall_frame {
     uint64_t rbp, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbx, rdx, rcx,
@@ -146,19 +147,5 @@ uint64_t sched_run_ns(const struct thread *thread) __attribute__((weak));
 
 /* Of all threads together, also of those that have ended. */
 uint64_t sched_process_ns(void) __attribute__((weak));
-
-/* ---- What signal.c provides ---------------------------------------------- */
-
-/* Whether a signal is to be delivered to this thread now. */
-bool signal_is_due(const struct thread *thread) __attribute__((weak));
-
-/*
- * Delivers them to the running thread, on its stack, without the lock. Called
- * by mf_due(), so also inside an upcall.
- */
-void signal_deliver_due(void) __attribute__((weak));
-
-/* Whether all handlers that ran at the last mf_unlock() have SA_RESTART. */
-bool signal_restarts(void) __attribute__((weak));
 
 #endif

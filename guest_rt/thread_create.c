@@ -51,7 +51,7 @@ static uint64_t read_fs_base(void)
 /* What a new thread has from its parent. */
 static void inherit(struct thread *thread, const struct thread *parent)
 {
-    thread->signals_blocked = parent->signals_blocked;
+    thread->signals.blocked = parent->signals.blocked;
     thread->fs_base = read_fs_base();
     thread->gs_base = read_gs_base();
     memcpy(thread->name, parent->name, sizeof(thread->name));
@@ -111,6 +111,8 @@ _Noreturn void thread_exit(int status)
         futex_wake((uintptr_t)self->clear_tid, 1);
     }
     thread_remove(self);
+    if (signal_thread_end)
+        signal_thread_end(self);
     sched_exit();
 }
 

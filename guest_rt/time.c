@@ -159,21 +159,48 @@ long __mayfly_sys_nanosleep(long wanted, long left)
     return __mayfly_sys_clock_nanosleep(CLOCK_MONOTONIC, 0, wanted, left);
 }
 
-/* No signal arrives while the program sleeps: this is for ever. */
-long __mayfly_sys_pause(void)
+int sched_block(uint64_t deadline_ns) __attribute__((weak));
+
+/*
+ * Sleeps until then, or a handler has run. Returns 0 or -EINTR. Without the
+ * scheduler nobody interrupts it.
+ */
+static int sleep_until(uint64_t deadline_ns)
 {
-    mf_sleep_until(UINT64_MAX);
-    return -EINTR;
+    struct thread *self = thread_current;
+    int result;
+
+    if (!sched_block) {
+        mf_sleep_until(deadline_ns);
+        return 0;
+    }
+    do {
+        mf_lock();
+        self->signals.handled = false;
+        do
+            result = sched_block(deadline_ns);
+        while (result == 0);
+        mf_unlock();
+    } while (result == -EINTR && !self->signals.handled &&
+             !(self->cancel && *self->cancel));
+    return result == -EINTR ? -EINTR : 0;
 }
 
-/* A sleep is never interrupted: the time left is not written. */
+/* What is left of a sleep, for nanosleep's last argument. */
+static void tell_rest(struct timespec *left, uint64_t deadline_ns)
+{
+    uint64_t now_ns = mf_clock_monotonic();
+
+    if (left)
+        *left = ns_to_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+}
+
 long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
                                   long left)
 {
     struct reading now = read_clocks();
     uint64_t deadline;
 
-    (void)left;
     if (timespec_to_ns((const struct timespec *)wanted, &deadline))
         return -EINVAL;
     if ((clockid_t)clock != CLOCK_REALTIME &&
@@ -188,6 +215,9 @@ long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
             return 0;
         deadline = saturating_add(now.monotonic_ns, deadline - now.realtime_ns);
     }
-    mf_sleep_until(deadline);
-    return 0;
+    if (sleep_until(deadline) == 0)
+        return 0;
+    if (!(flags & TIMER_ABSTIME))
+        tell_rest((struct timespec *)left, deadline);
+    return -EINTR;
 }

@@ -71,6 +71,7 @@ mf_upcall_entry:
 	.endr
 	xsave64 (%rsp)
 	mov %rbp, %rdi
+	mov %rsp, %rsi
 	call mf_upcall_enter
 	mov ASM_BOOT_XCR0, %eax
 	mov ASM_BOOT_XCR0 + 4, %edx
@@ -78,6 +79,7 @@ mf_upcall_entry:
 	jmp 2f
 1:	fxsave64 (%rsp)
 	mov %rbp, %rdi
+	mov %rsp, %rsi
 	call mf_upcall_enter
 	fxrstor64 (%rsp)
 

@@ -11,7 +11,7 @@ _Static_assert(ASM_BOOT_XCR0 == MF_BOOT_PAGE + offsetof(struct mf_boot, xcr0),
                "asm.h");
 
 /* Called by upcall.S, with upcalls masked. */
-void mf_upcall_enter(struct upcall_frame *frame);
+void mf_upcall_enter(struct upcall_frame *frame, void *vectors);
 
 /* Who links this file gets upcall.S too, for which the note asks weakly. */
 extern const char mf_upcall_entry[];
@@ -118,12 +118,13 @@ static void dispatch(void)
         mf_due();
 }
 
-void mf_upcall_enter(struct upcall_frame *frame)
+void mf_upcall_enter(struct upcall_frame *frame, void *vectors)
 {
     struct thread *self = thread_current;
     struct upcall_frame *outer = self->frame;
 
     self->frame = frame;
+    self->vectors = vectors;
     dispatch();
     self->frame = outer;
 }

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* rt_sigprocmask and rt_sigpending. */
+#include <errno.h>
+#include <string.h>
+
+#include "signals.h"
+#include "syscalls.h"
+#include "thread.h"
+
+/* Sets *blocked to the mask that `how` makes of it. Returns 0 or -EINVAL. */
+static int change_mask(long how, uint64_t set, uint64_t *blocked)
+{
+    switch (how) {
+    case SIG_BLOCK:
+        *blocked |= set;
+        return 0;
+    case SIG_UNBLOCK:
+        *blocked &= ~set;
+        return 0;
+    case SIG_SETMASK:
+        *blocked = set;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+long __mayfly_sys_rt_sigprocmask(long how, long wanted, long old, long bytes)
+{
+    uint64_t before, blocked;
+    int error = 0;
+
+    if (bytes != sizeof(uint64_t))
+        return -EINVAL;
+    mf_lock();
+    before = blocked = thread_current->signals.blocked;
+    if (wanted)
+        error = change_mask(how, *(const uint64_t *)wanted, &blocked);
+    if (!error) {
+        if (blocked != before)
+            signal_set_mask(blocked);
+        if (old)
+            *(uint64_t *)old = before;
+    }
+    mf_unlock();
+    return error;
+}
+
+long __mayfly_sys_rt_sigpending(long result, long bytes)
+{
+    uint64_t pending;
+
+    if ((size_t)bytes > sizeof(pending))
+        return -EINVAL;
+    mf_lock();
+    pending = signal_pending() & thread_current->signals.blocked;
+    memcpy((void *)result, &pending, (size_t)bytes);
+    mf_unlock();
+    return 0;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals in guests: what images/signals checks from within. */
+#include <string.h>
+
+#include "tests/kvm/kvm_test.h"
+
+TestSuite(signals, .timeout = 240);
+
+Test(signals, of_one_thread_are_as_on_linux)
+{
+    struct guest guest = {.image = "signals"};
+
+    run_guest(&guest);
+    cr_assert_not(strstr(guest.output, "BAD"), "%s", guest.output);
+    assert_exited(&guest, 0, NULL);
+}
