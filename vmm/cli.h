@@ -83,6 +83,30 @@ int cli_parse_disk(char *text, struct cli_disk *disk);
  */
 int cli_open_disk(const struct cli_disk *disk, struct mayfly_disk *opened);
 
+#define CLI_GUEST_PATH_BYTES 1024 /* of where something is mounted */
+
+/* One --share option. */
+struct cli_share {
+    const char *directory; /* of the host */
+    const char *path;      /* in the guest: absolute, without '/' at its end */
+    char guest_option[CLI_GUEST_PATH_BYTES + 16]; /* tells the runtime of it */
+    bool writable;
+    struct mayfly_rate rate;
+};
+
+/*
+ * Takes HOSTDIR[,rw][,iops=N][,bps=N]:/PATH apart, cutting `text` at its
+ * separators: the last ':' that a '/' follows, then its commas. Returns CLI_OK,
+ * or CLI_FAILED after saying what is wrong.
+ */
+int cli_parse_share(char *text, struct cli_share *share);
+
+/*
+ * Opens the directory. Returns CLI_OK and fills `*opened`, or CLI_FAILED after
+ * saying why not.
+ */
+int cli_open_share(const struct cli_share *share, struct mayfly_share *opened);
+
 /* What is behind a network device. */
 enum cli_net_kind {
     CLI_NET_TAP,  /* a tap device, by name */

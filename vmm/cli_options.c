@@ -27,6 +27,10 @@ static int print_help(void)
         "                      ro: read-only; direct: past the page cache;\n"
         "                      iops, bps: limits of requests and bytes a "
         "second\n"
+        "  --share HOSTDIR[,rw][,iops=N][,bps=N]:/PATH\n"
+        "                      give the guest a directory of the host, as "
+        "/PATH (up to\n"
+        "                      4); rw: to write to, too\n"
         "  --net tap=NAME|user[,host]|fd=N[,mac=MAC][,mtu=N][,pps=N][,bps=N]\n"
         "                      give the guest a network (up to 2): a tap "
         "device, one\n"
@@ -47,9 +51,9 @@ static int print_help(void)
         "host\n"
         "  --transport KIND    native (default) or mmio: how drivers find "
         "devices\n"
-        "  --io MODE           who serves disks and networks: auto (default), "
-        "inline\n"
-        "                      (the guest's own thread) or thread\n"
+        "  --io MODE           who serves disks, networks and shares: auto "
+        "(default),\n"
+        "                      inline (the guest's own thread) or thread\n"
         "  --poll US           look for work at most so many microseconds "
         "before\n"
         "                      sleeping (default 50; 0: not at all)\n"
@@ -174,6 +178,26 @@ int cli_add_guest_option(struct cli_request *request, const char *option)
     return CLI_OK;
 }
 
+/* Notes one more share, and tells the guest where it is. */
+static int add_share(struct cli_request *request, char *text)
+{
+    unsigned index = request->share_count;
+    struct cli_share *share = &request->shares[index];
+
+    if (index == MAYFLY_SHARES_MAX)
+        return cli_misuse("run", "at most %d shares are possible",
+                          MAYFLY_SHARES_MAX);
+    if (cli_parse_share(text, share))
+        return CLI_FAILED;
+    for (unsigned i = 0; i < index; i++)
+        if (strcmp(request->shares[i].path, share->path) == 0)
+            return cli_misuse("run", "two shares at %s", share->path);
+    request->share_count++;
+    snprintf(share->guest_option, sizeof(share->guest_option), "share=%u:%s",
+             index, share->path);
+    return cli_add_guest_option(request, share->guest_option);
+}
+
 /* Notes one more disk. Returns CLI_OK or CLI_FAILED. */
 static int add_disk(struct cli_request *request, char *text)
 {
@@ -208,6 +232,7 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"mem", required_argument, NULL, 'm'},
         {"env", required_argument, NULL, 'e'},
         {"disk", required_argument, NULL, 'd'},
+        {"share", required_argument, NULL, 'a'},
         {"net", required_argument, NULL, 'n'},
         {"entropy", no_argument, NULL, 'y'},
         {"balloon", no_argument, NULL, 'b'},
@@ -240,6 +265,10 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'd':
             if (add_disk(request, optarg))
+                return CLI_FAILED;
+            break;
+        case 'a':
+            if (add_share(request, optarg))
                 return CLI_FAILED;
             break;
         case 'n':

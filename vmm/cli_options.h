@@ -18,6 +18,9 @@ struct cli_request {
     struct cli_disk disks[MAYFLY_DISKS_MAX];
     unsigned disk_count;
     struct mayfly_disk open_disks[MAYFLY_DISKS_MAX];
+    struct cli_share shares[MAYFLY_SHARES_MAX];
+    unsigned share_count;
+    struct mayfly_share open_shares[MAYFLY_SHARES_MAX];
     struct cli_net nets[MAYFLY_NETS_MAX];
     unsigned net_count;
     struct mayfly_net open_nets[MAYFLY_NETS_MAX];

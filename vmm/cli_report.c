@@ -93,6 +93,14 @@ static const struct counter net_counters[] = {
     {NULL, 0},
 };
 
+static const struct counter share_counters[] = {
+    {"requests", offsetof(struct mayfly_share_stats, requests)},
+    {"read_bytes", offsetof(struct mayfly_share_stats, read_bytes)},
+    {"written_bytes", offsetof(struct mayfly_share_stats, written_bytes)},
+    {"errors", offsetof(struct mayfly_share_stats, errors)},
+    {NULL, 0},
+};
+
 /* One object with these counters, up to the one without a name. */
 static void put_counters(FILE *to, const void *stats,
                          const struct counter *counter)
@@ -126,6 +134,17 @@ static void put_nets(FILE *to, const struct mayfly_stats *stats)
         put_counters(to, &stats->nets[i], net_counters);
     }
     fprintf(to, "%s],\n", stats->net_count ? "\n  " : "");
+}
+
+/* Likewise, in the order of --share. */
+static void put_shares(FILE *to, const struct mayfly_stats *stats)
+{
+    fprintf(to, "  \"shares\": [");
+    for (unsigned i = 0; i < stats->share_count; i++) {
+        fputs(i ? ",\n    " : "\n    ", to);
+        put_counters(to, &stats->shares[i], share_counters);
+    }
+    fprintf(to, "%s],\n", stats->share_count ? "\n  " : "");
 }
 
 /* Requests that the guest did not have to kick for. */
@@ -171,7 +190,7 @@ static void put_devices(FILE *to, const struct mayfly_stats *stats)
     fprintf(to, "%s],\n", stats->device_count ? "\n  " : "");
 }
 
-/* Requests of disks and packets of networks. */
+/* Requests of disks and shares, and packets of networks. */
 static uint64_t requests_and_packets(const struct mayfly_stats *stats)
 {
     uint64_t count = 0;
@@ -180,6 +199,8 @@ static uint64_t requests_and_packets(const struct mayfly_stats *stats)
         count += stats->disks[i].requests;
     for (unsigned i = 0; i < stats->net_count; i++)
         count += stats->nets[i].rx_frames + stats->nets[i].tx_frames;
+    for (unsigned i = 0; i < stats->share_count; i++)
+        count += stats->shares[i].requests;
     return count;
 }
 
@@ -226,6 +247,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_count(to, "input_bytes", stats->input_bytes);
     put_disks(to, stats);
     put_nets(to, stats);
+    put_shares(to, stats);
     put_devices(to, stats);
     put_costs(to, stats);
     put_count(to, "io_thread", stats->io_thread);

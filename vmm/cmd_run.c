@@ -174,6 +174,20 @@ static int open_disks(struct cli_request *request)
     return status;
 }
 
+/* Likewise all directories. */
+static int open_shares(struct cli_request *request)
+{
+    int status = CLI_OK;
+
+    for (unsigned i = 0; i < request->share_count && !status; i++)
+        status = cli_open_share(&request->shares[i], &request->open_shares[i]);
+    if (request->share_count > 0)
+        signal(SIGXFSZ, SIG_IGN); /* likewise */
+    request->options.shares = request->open_shares;
+    request->options.share_count = request->share_count;
+    return status;
+}
+
 /* Likewise all networks. */
 static int open_nets(struct cli_request *request)
 {
@@ -199,7 +213,7 @@ static int run_request(struct cli_request *request, struct cli_run *run)
 
     if (image < 0)
         return status;
-    if (open_disks(request) || open_nets(request) ||
+    if (open_disks(request) || open_shares(request) || open_nets(request) ||
         !open_report(request->stats_path, &stats) ||
         !open_report(request->timeline_path, &timeline))
         return CLI_FAILED;

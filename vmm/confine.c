@@ -13,7 +13,7 @@
 #include "vmm/base/os.h"
 #include "vmm/vm.h"
 
-/* ---- Landlock (Linux 5.13 and later): no path at all ------------------- */
+/* ---- Landlock (Linux 5.13 and later): no path but the shares ----------- */
 
 /* Not in every <linux/landlock.h>: the ABI grew after it. */
 #define LANDLOCK_VERSION_FLAG 1u
@@ -24,8 +24,26 @@ struct landlock_attributes {
     uint64_t scoped;
 };
 
+/* struct landlock_path_beneath_attr, and the type of such a rule. */
+struct landlock_beneath {
+    uint64_t rights;
+    int32_t fd;
+} __attribute__((packed));
+
+#define LANDLOCK_BENEATH 1
+
+/* Rights to what is in a share. Files there are never executed. */
+#define RIGHT(bit)  (UINT64_C(1) << (bit))
+#define RIGHTS_READ (RIGHT(2) | RIGHT(3)) /* files, directories */
+#define RIGHTS_CHANGE                                                \
+    (RIGHT(1) /* write files */ | RIGHT(4) | RIGHT(5) /* remove */ | \
+     RIGHT(7) /* make directories, */ | RIGHT(8) /* files, */ |      \
+     RIGHT(10) /* FIFOs, */ | RIGHT(12) /* links */ |                \
+     RIGHT(13) /* rename or link to another directory */ |           \
+     RIGHT(14) /* cut */)
+
 /* What each version of the ABI handles, and how much of the structure it
- * knows. Nothing of it is allowed again by any rule. */
+ * knows. Nothing of it is allowed again by any rule but those for shares. */
 static const struct {
     unsigned fs_rights;
     uint64_t net, scoped;
@@ -46,7 +64,7 @@ int confine_landlock_abi(void)
 }
 
 /* The newest ruleset that the kernel takes, usually the first one tried. */
-static int create_ruleset(void)
+static int create_ruleset(uint64_t *handled)
 {
     int fd = -ENOSYS;
 
@@ -57,6 +75,7 @@ static int create_ruleset(void)
             .scoped = landlock_steps[i].scoped,
         };
 
+        *handled = attributes.fs;
         fd = (int)os_syscall(SYS_landlock_create_ruleset, &attributes,
                              landlock_steps[i].bytes, 0);
         if (fd != -E2BIG && fd != -EINVAL)
@@ -65,15 +84,38 @@ static int create_ruleset(void)
     return fd;
 }
 
-static int apply_landlock(void)
+/* Allows what is in the shares. `handled` are the rights that there are. */
+static int allow_shares(const struct mayfly *vm, int ruleset, uint64_t handled)
 {
-    int fd = create_ruleset();
+    int result = 0;
+
+    for (unsigned i = 0; i < vm->options.share_count && !result; i++) {
+        const struct p9 *share = &vm->shares[i];
+        struct landlock_beneath rule = {
+            .rights =
+                handled &
+                (share->read_only ? RIGHTS_READ : RIGHTS_READ | RIGHTS_CHANGE),
+            .fd = share->root,
+        };
+
+        result = (int)os_syscall(SYS_landlock_add_rule, ruleset,
+                                 LANDLOCK_BENEATH, &rule, 0);
+    }
+    return result;
+}
+
+static int apply_landlock(const struct mayfly *vm)
+{
+    uint64_t handled;
+    int fd = create_ruleset(&handled);
 
     if (fd == -ENOSYS || fd == -EOPNOTSUPP)
         return 0; /* the kernel has none, or it is not enabled */
     if (fd < 0)
         return fd;
-    int result = (int)os_syscall(SYS_landlock_restrict_self, fd, 0);
+    int result = allow_shares(vm, fd, handled);
+    if (!result)
+        result = (int)os_syscall(SYS_landlock_restrict_self, fd, 0);
     os_close(fd);
     return result;
 }
@@ -92,19 +134,29 @@ static void name_process(struct sock_filter *ops, size_t count)
             ops[i].k = process;
 }
 
+static bool has_writable_share(const struct mayfly *vm)
+{
+    for (unsigned i = 0; i < vm->options.share_count; i++)
+        if (!vm->options.shares[i].read_only)
+            return true;
+    return false;
+}
+
+#define PROGRAM(filter) ((struct sock_fprog){ARRAY_SIZE(filter), filter})
+
 /* Allows what this VM needs: more only if it has more than consoles. */
 static int apply_seccomp(const struct mayfly *vm)
 {
-    struct sock_fprog program = {
-        .len = ARRAY_SIZE(filter_for_consoles),
-        .filter = filter_for_consoles,
-    };
+    struct sock_fprog program = PROGRAM(filter_for_consoles);
 
-    if (vm->native.set.count > VM_CONSOLES) {
-        name_process(filter_for_devices, ARRAY_SIZE(filter_for_devices));
-        program.len = ARRAY_SIZE(filter_for_devices);
-        program.filter = filter_for_devices;
-    }
+    if (has_writable_share(vm))
+        program = PROGRAM(filter_for_writable_shares);
+    else if (vm->options.share_count > 0)
+        program = PROGRAM(filter_for_shares);
+    else if (vm->native.set.count > VM_CONSOLES)
+        program = PROGRAM(filter_for_devices);
+    if (vm->native.set.count > VM_CONSOLES)
+        name_process(program.filter, program.len);
     return (int)os_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
@@ -125,6 +177,27 @@ static int set_limit(int resource, rlim_t limit)
     return (int)os_syscall(SYS_prlimit64, 0, resource, &both, NULL);
 }
 
+/*
+ * As many descriptors as poll is asked about: a file each, and a bell. Shares
+ * open files, whose numbers come after all that are open now.
+ */
+static int limit_files(const struct mayfly *vm)
+{
+    const rlim_t open_now = 64, at_once = 2; /* of a request, beside the fids */
+    rlim_t shares = vm->options.share_count;
+    struct rlimit limit;
+    rlim_t most = vm->native.set.count + vm->has_io;
+
+    if (shares == 0)
+        return set_limit(RLIMIT_NOFILE, most);
+    int result = (int)os_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
+    if (result)
+        return result;
+    most = open_now + shares * P9_OPEN_MAX + at_once;
+    return set_limit(RLIMIT_NOFILE,
+                     most < limit.rlim_max ? most : limit.rlim_max);
+}
+
 static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
 {
     const int namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET |
@@ -142,14 +215,13 @@ static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
     result = (int)os_syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (result)
         return error_system(error, result, "cannot renounce new privileges");
-    result = apply_landlock();
+    result = apply_landlock(vm);
     if (result)
         return error_system(error, result, "cannot apply Landlock");
     result = drop_capabilities();
     if (result)
         return error_system(error, result, "cannot drop capabilities");
-    /* As many descriptors as poll is asked about: a file each, and a bell. */
-    result = set_limit(RLIMIT_NOFILE, vm->native.set.count + vm->has_io);
+    result = limit_files(vm);
     if (!result)
         result = set_limit(RLIMIT_CORE, 0);
     if (result)

@@ -22,7 +22,7 @@ static const struct coalesce_limits moderation = {
 unsigned devices_count(const struct mayfly_options *options)
 {
     return VM_CONSOLES + options->disk_count + options->net_count +
-           options->entropy + options->balloon;
+           options->share_count + options->entropy + options->balloon;
 }
 
 /* Puts one behind the VM's transport. */
@@ -166,6 +166,36 @@ static int add_nets(struct mayfly *vm, char *error)
     return 0;
 }
 
+/* Their tags are "share0" and so on, for drivers that go by them. */
+static int add_shares(struct mayfly *vm, char *error)
+{
+    for (unsigned i = 0; i < vm->options.share_count; i++) {
+        const struct mayfly_share *from = &vm->options.shares[i];
+        char tag[] = {'s', 'h', 'a', 'r', 'e', (char)('0' + i), '\0'};
+        struct p9_options share = {
+            .fd = from->fd,
+            .read_only = from->read_only,
+            .tag = tag,
+            .queue_size =
+                vm->options.share_count <= 2 ? P9_QUEUE_MAX : P9_QUEUE_MAX / 2,
+            .rate = {from->rate.ops_per_s, from->rate.bytes_per_s},
+        };
+        int result = p9_init(&vm->shares[i], &share);
+
+        if (!result)
+            result = add(vm, &vm->shares[i].dev, 0);
+        if (result)
+            return error_system(error, result, "cannot add share %u", i);
+    }
+    return 0;
+}
+
+void devices_remove(struct mayfly *vm)
+{
+    for (unsigned i = 0; i < MAYFLY_SHARES_MAX; i++)
+        p9_fini(&vm->shares[i]);
+}
+
 int devices_add(struct mayfly *vm, char *error)
 {
     int result = native_init(&vm->native, &vm->mem);
@@ -177,6 +207,8 @@ int devices_add(struct mayfly *vm, char *error)
     result = add_disks(vm, error);
     if (!result)
         result = add_nets(vm, error);
+    if (!result)
+        result = add_shares(vm, error);
     if (result)
         return result;
     if (vm->options.entropy) {
@@ -277,6 +309,21 @@ static void get_net_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     }
 }
 
+static void get_share_stats(const struct mayfly *vm, struct mayfly_stats *stats)
+{
+    stats->share_count = vm->options.share_count;
+    for (unsigned i = 0; i < stats->share_count; i++) {
+        const struct p9 *share = &vm->shares[i];
+
+        stats->shares[i] = (struct mayfly_share_stats){
+            .requests = share->requests,
+            .read_bytes = share->read_bytes,
+            .written_bytes = share->written_bytes,
+            .errors = share->errors,
+        };
+    }
+}
+
 static struct mayfly_device_stats device_stats(const struct vdev *dev)
 {
     struct mayfly_device_stats stats = {
@@ -303,6 +350,7 @@ void devices_get_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     stats->input_bytes = vm->console.input_bytes;
     get_disk_stats(vm, stats);
     get_net_stats(vm, stats);
+    get_share_stats(vm, stats);
     stats->returned_bytes = vm->balloon.freed_bytes;
     stats->device_count = vm->native.set.count;
     for (unsigned i = 0; i < stats->device_count; i++)

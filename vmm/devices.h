@@ -4,8 +4,8 @@
 #define VMM_DEVICES_H
 
 /*
- * The order of the device table: the two consoles, disks and networks in the
- * order of the options, entropy, balloon. Everything belongs to the thread that
+ * The order of the device table: the two consoles, disks, networks and
+ * shares in the order of the options, entropy, balloon. Everything belongs to the thread that
  * runs the VM; devices_access() takes the I/O thread's lock where it has to.
  */
 
@@ -19,6 +19,9 @@ unsigned devices_count(const struct mayfly_options *options);
  * there. Returns 0 or a negative errno.
  */
 MUST_CHECK int devices_add(struct mayfly *vm, char *error);
+
+/* Closes what they have open themselves, once nothing serves them. */
+void devices_remove(struct mayfly *vm);
 
 /*
  * The guest has touched memory that is not there. Returns whether that was a

@@ -95,7 +95,21 @@ struct mayfly_net {
     struct mayfly_rate rate;
 };
 
-/* Who serves disks and networks. */
+#define MAYFLY_SHARES_MAX 4
+
+/*
+ * A directory that the guest finds as a virtio 9P device (9P2000.L), with what
+ * lies below it on the same mount. Where the guest mounts it is a guest option,
+ * "share=N:/path". The descriptor, which may be O_PATH, is borrowed and must
+ * stay open as long as the VM.
+ */
+struct mayfly_share {
+    int fd;
+    bool read_only;          /* the guest's changes are refused */
+    struct mayfly_rate rate; /* of requests, and of their data */
+};
+
+/* Who serves disks, networks and shares. */
 enum mayfly_io {
     /*
      * The thread that runs the VM, when the guest exits; and a thread of their
@@ -130,6 +144,8 @@ struct mayfly_options {
     unsigned disk_count;             /* at most MAYFLY_DISKS_MAX */
     const struct mayfly_net *nets;   /* net_count of them */
     unsigned net_count;              /* at most MAYFLY_NETS_MAX */
+    const struct mayfly_share *shares; /* share_count of them */
+    unsigned share_count;              /* at most MAYFLY_SHARES_MAX */
     bool entropy; /* a source of random bytes beside the boot page's seed */
     bool balloon; /* memory that the guest frees goes back to the host */
     enum mayfly_transport transport;
@@ -175,8 +191,9 @@ enum mayfly_confine_flags {
 /*
  * Readies `vm`, which is loaded, to be run by the calling thread, and confines
  * the whole process for good: no new privileges, no
- * capabilities, no new descriptors, no core dumps, Landlock without a single
- * path where the kernel has it, and a seccomp filter that allows what
+ * capabilities, no new descriptors but for files in shares, no core dumps,
+ * Landlock without a single path but the shares where the kernel has it, and a
+ * seccomp filter that allows what
  * mayfly_run, mayfly_backtrace and mayfly_get_stats need and kills the process
  * for anything else. For programs that do nothing else than run VMs. Returns 0
  * or a negative errno.
@@ -298,6 +315,14 @@ struct mayfly_disk_stats {
     uint64_t errors; /* requests that the guest was told have failed */
 };
 
+/* What a share did. */
+struct mayfly_share_stats {
+    uint64_t requests;   /* answered, refused ones among them */
+    uint64_t read_bytes; /* from the host's files */
+    uint64_t written_bytes;
+    uint64_t errors; /* answered with an error: often that a name is not there */
+};
+
 #define MAYFLY_DEVICES_MAX 16
 
 /* What a network device did. */
@@ -347,6 +372,8 @@ struct mayfly_stats {
     struct mayfly_disk_stats disks[MAYFLY_DISKS_MAX];
     unsigned net_count;
     struct mayfly_net_stats nets[MAYFLY_NETS_MAX];
+    unsigned share_count;
+    struct mayfly_share_stats shares[MAYFLY_SHARES_MAX];
     uint64_t returned_bytes; /* memory that the guest gave back */
     unsigned device_count;
     struct mayfly_device_stats devices[MAYFLY_DEVICES_MAX];

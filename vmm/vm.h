@@ -19,6 +19,7 @@
 #include "virtio/mmio.h"
 #include "virtio/native.h"
 #include "virtio/net.h"
+#include "virtio/p9.h"
 #include "virtio/rng.h"
 #include "virtio/stream.h"
 #include "virtio/tap.h"
@@ -93,6 +94,7 @@ struct mayfly {
     struct mmio registers[MF_DEVICES_MAX]; /* of all devices, if by mmio */
     struct blk disks[MAYFLY_DISKS_MAX];
     struct vm_net nets[MAYFLY_NETS_MAX];
+    struct p9 shares[MAYFLY_SHARES_MAX];
 };
 
 /* Notes that a stage is reached, if it is for the first time. */
