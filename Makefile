@@ -163,7 +163,7 @@ build/sysroot/.runtime: build/sysroot/.musl $(GUEST) guest_rt/build-rt
 	$(call say,RUNTIME,$(@D))
 	$Qguest_rt/build-rt build/obj/guest $(@D) && touch $@
 
-build/mayfly-cc: guest_rt/mayfly-cc
+build/mayfly-cc build/mayfly-c++: build/%: guest_rt/%
 	$(call say,COPY,$@)
 	$Qinstall -m 755 $< $@
 
@@ -332,7 +332,7 @@ fmt: ## Format the C files
 install: all ## Install to PREFIX (/usr/local), below DESTDIR if that is set
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin include/mayfly lib/mayfly)
 	install -s build/mayfly $(DESTDIR)$(PREFIX)/bin/mayfly
-	install build/mayfly-cc $(DESTDIR)$(PREFIX)/bin/mayfly-cc
+	install build/mayfly-cc guest_rt/mayfly-c++ $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 build/libmayfly.a $(DESTDIR)$(PREFIX)/lib/libmayfly.a
 	install -m 644 vmm/mayfly.h $(DESTDIR)$(PREFIX)/include/mayfly.h
 	install -m 644 guest_rt/include/mayfly/*.h $(DESTDIR)$(PREFIX)/include/mayfly/

@@ -43,11 +43,42 @@ PROGRAM_IMAGES += $(patsubst %,build/images/%.elf,$4)
 NATIVE_PROGRAMS += $(addprefix build/native/,$4)
 endef
 
+# Ours, which is in build/images/ like every images/*/main.c, as a Linux process.
+build/native/httpd: $(wildcard images/httpd/*.[ch])
+	$(call say,NATIVE,$@)
+	@mkdir -p $(@D)
+	$Q$(NATIVE_CC) -O2 $(WARN) -o $@ $(filter %.c,$^)
+NATIVE_PROGRAMS += build/native/httpd
+
 $(eval $(call program,lua,lua5.4,5.4.4-3+deb12u1,lua))
 $(eval $(call program,nginx,nginx,1.22.1-9+deb12u9,nginx))
 $(eval $(call program,redis,redis,5:7.0.15-1~deb12u7,redis))
 $(eval $(call program,sqlite,sqlite3,3.40.1-2+deb12u2,sqlite speedtest1))
 $(eval $(call program,zlib,zlib,1:1.2.13.dfsg-1,zlib minigzip))
+
+$(eval $(call program_source,gcc-12,12.2.0-14+deb12u1))
+
+# It needs musl and a compiler that links; that the runtime changes is nothing
+# to it.
+build/sysroot/.cxx: guest_rt/cxx/build build/sysroot/.musl | build/src/gcc-12 \
+		build/mayfly-cc build/sysroot/.runtime
+	$(call say,CXX,build/sysroot)
+	@mkdir -p build/programs
+	+$Q$< build/src/gcc-12 build/programs/cxx build/sysroot \
+		>build/programs/cxx.log 2>&1 || { tail -n 30 build/programs/cxx.log; exit 1; }
+	$Qtouch $@
+
+CXX_IMAGES := $(patsubst images/%/main.cc,build/images/%.elf,$(wildcard images/*/main.cc))
+$(CXX_IMAGES): build/images/%.elf: images/%/main.cc build/mayfly-c++ build/mayfly-cc \
+		build/sysroot/.cxx build/sysroot/.runtime
+	$(call say,GUEST,$@)
+	@mkdir -p $(@D)
+	$Qbuild/mayfly-c++ -std=c++20 -O2 -Wall -Wextra -o $@ $<
+
+.PHONY: cxx
+cxx: ## Build libstdc++ for images, mayfly-c++, and what is written in C++
+	@.ci/setup build images
+	$(BUILD) build/mayfly-c++ build/sysroot/.cxx $(CXX_IMAGES)
 
 .PHONY: images native program-images native-programs
 program-images: $(PROGRAM_IMAGES)
