@@ -41,7 +41,8 @@ sched_switch:
  * uint64_t sched_prepare(void *stack, void (*begin)(void))
  *
  * Lays a stack out so that sched_switch() to what this returns calls begin(),
- * with the control bits of the caller, as a new thread has them.
+ * with the control bits of the caller, as a new thread has them. At begin()'s
+ * first instruction rsp is 8 more than a multiple of 16, as after a call.
  */
 	.section .text.sched_prepare, "ax", @progbits
 	.globl sched_prepare
@@ -49,7 +50,7 @@ sched_switch:
 sched_prepare:
 	mov %rdi, %rax
 	and $-16, %rax
-	sub $80, %rax
+	sub $88, %rax
 	movq $0, 72(%rax)
 	movq $0, 64(%rax)            /* begin()'s return address: none */
 	mov %rsi, 56(%rax)           /* where sched_switch() returns to */
