@@ -49,6 +49,9 @@ static int print_help(void)
         "  --entropy           give the guest a source of random bytes\n"
         "  --balloon           give memory that the guest frees back to the "
         "host\n"
+        "  --huge-pages        have the guest's memory 2 MiB at a time: for "
+        "guests that\n"
+        "                      use much of it\n"
         "  --transport KIND    native (default) or mmio: how drivers find "
         "devices\n"
         "  --io MODE           who serves disks, networks and shares: auto "
@@ -236,6 +239,7 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"net", required_argument, NULL, 'n'},
         {"entropy", no_argument, NULL, 'y'},
         {"balloon", no_argument, NULL, 'b'},
+        {"huge-pages", no_argument, NULL, 'H'},
         {"transport", required_argument, NULL, 'r'},
         {"io", required_argument, NULL, 'i'},
         {"poll", required_argument, NULL, 'o'},
@@ -284,6 +288,9 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'b':
             request->options.balloon = true;
+            break;
+        case 'H':
+            request->options.huge_pages = true;
             break;
         case 'r':
             if (!parse_transport(optarg, &request->options.transport))

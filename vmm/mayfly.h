@@ -140,14 +140,15 @@ struct mayfly_options {
     int out;             /* standard output, likewise */
     int err;             /* standard error, likewise */
     uint64_t timeout_ns; /* run at most this long; 0: no limit */
-    const struct mayfly_disk *disks; /* disk_count of them */
-    unsigned disk_count;             /* at most MAYFLY_DISKS_MAX */
-    const struct mayfly_net *nets;   /* net_count of them */
-    unsigned net_count;              /* at most MAYFLY_NETS_MAX */
+    const struct mayfly_disk *disks;   /* disk_count of them */
+    unsigned disk_count;               /* at most MAYFLY_DISKS_MAX */
+    const struct mayfly_net *nets;     /* net_count of them */
+    unsigned net_count;                /* at most MAYFLY_NETS_MAX */
     const struct mayfly_share *shares; /* share_count of them */
     unsigned share_count;              /* at most MAYFLY_SHARES_MAX */
-    bool entropy; /* a source of random bytes beside the boot page's seed */
-    bool balloon; /* memory that the guest frees goes back to the host */
+    bool entropy;    /* a source of random bytes beside the boot page's seed */
+    bool balloon;    /* memory that the guest frees goes back to the host */
+    bool huge_pages; /* memory comes 2 MiB at a time, where the host can */
     enum mayfly_transport transport;
     enum mayfly_io io;
     uint64_t poll_ns; /* the guest looks for work at most so long before it
@@ -320,7 +321,8 @@ struct mayfly_share_stats {
     uint64_t requests;   /* answered, refused ones among them */
     uint64_t read_bytes; /* from the host's files */
     uint64_t written_bytes;
-    uint64_t errors; /* answered with an error: often that a name is not there */
+    uint64_t
+        errors; /* answered with an error: often that a name is not there */
 };
 
 #define MAYFLY_DEVICES_MAX 16

@@ -18,6 +18,21 @@ void vm_note_stage(struct mayfly *vm, enum mayfly_stage stage)
         vm->stats.stage_ns[stage] = os_now_ns();
 }
 
+/*
+ * With huge pages a first touch provides 2 MiB: ten times faster for a guest
+ * that touches much, slower and larger for one that touches little. What the
+ * monitor and every guest touch, below 2 MiB, stays small. A host without them
+ * is no failure.
+ */
+static void want_huge_pages(const struct gmem_region *region)
+{
+    const uint64_t small = 2 << 20;
+
+    if (region->bytes > small)
+        os_syscall(SYS_madvise, (uint8_t *)region->host + small,
+                   region->bytes - small, MADV_HUGEPAGE);
+}
+
 /* Maps one RAM region; host memory comes when the guest touches it. */
 static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
 {
@@ -34,6 +49,8 @@ static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
                             (unsigned long long)(range->bytes >> 20));
     *region = (struct gmem_region){range->base, range->bytes, host};
     vm->ram.count++;
+    if (vm->options.huge_pages)
+        want_huge_pages(region);
     return kvm_add_memory(&vm->kvm, range->base, range->bytes, host, error);
 }
 
