@@ -10,13 +10,16 @@
 #include <string.h>
 
 #include "device.h"
+#include "file.h"
 #include "ring.h"
+
+/* In every image: rather small than fast. */
+#pragma GCC optimize("Os")
 
 #define OUT_BYTES     65536u
 #define ERR_BYTES     4096u
 #define IN_PIECES_MAX 16u
 #define RW_BYTES_MAX  0x7ffff000l /* one call moves no more, as on Linux */
-#define RW_PIECES_MAX 1024        /* IOV_MAX */
 
 /*
  * One direction of output. The buffer is filled from its start and used again
@@ -85,27 +88,6 @@ static void find_consoles(void)
     out.open = !(flags & MF_DEVICE_OUT_CLOSED);
     err.open = !(open_console(1) & MF_DEVICE_OUT_CLOSED);
     ready = true;
-}
-
-/* ---- Checking a request ---------------------------------------------- */
-
-/* Returns the bytes that a request names, or -errno. */
-static long check_pieces(const struct iovec *iov, int count)
-{
-    size_t total = 0;
-
-    if (count < 0 || count > RW_PIECES_MAX)
-        return -EINVAL;
-    for (int i = 0; i < count; i++) {
-        if (iov[i].iov_len > (size_t)LONG_MAX - total)
-            return -EINVAL;
-        total += iov[i].iov_len;
-    }
-    for (int i = 0; i < count; i++)
-        if (iov[i].iov_len > 0 &&
-            !device_can_reach((uintptr_t)iov[i].iov_base, iov[i].iov_len))
-            return -EFAULT;
-    return (long)total;
 }
 
 /* ---- Output ---------------------------------------------------------- */
@@ -221,7 +203,7 @@ long console_writev(int fd, const struct iovec *iov, int count)
     find_consoles();
     if (!stream->open)
         return -EBADF;
-    total = check_pieces(iov, count);
+    total = file_check_pieces(iov, count);
     if (total <= 0)
         return total;
     if (total > RW_BYTES_MAX)
@@ -288,11 +270,59 @@ long console_readv(const struct iovec *iov, int count)
     find_consoles();
     if (!in_open)
         return -EBADF;
-    total = check_pieces(iov, count);
+    total = file_check_pieces(iov, count);
     if (total <= 0)
         return total;
     post_input(iov, count);
     return wait_for_input();
+}
+
+/* ---- Input, without waiting (console_ahead.c) -------------------------- */
+
+int console_input_begin(void *buffer, size_t bytes)
+{
+    struct iovec piece = {buffer, bytes};
+
+    find_consoles();
+    if (!in_open)
+        return -EBADF;
+    post_input(&piece, 1);
+    return 0;
+}
+
+bool console_input_is_done(void)
+{
+    return ring_has_used(&consoles[0].rings[RECEIVE]);
+}
+
+bool console_input_arm(void)
+{
+    return ring_want_event(&consoles[0].rings[RECEIVE]) ||
+           device_is_broken(&consoles[0].device);
+}
+
+uint64_t console_input_event(void)
+{
+    return device_event(&consoles[0].device);
+}
+
+void console_input_ask(void)
+{
+    device_kick(&consoles[0].device, RECEIVE);
+}
+
+long console_input_end(bool wait)
+{
+    struct ring *ring = &consoles[0].rings[RECEIVE];
+    uint32_t bytes;
+
+    if (wait)
+        return wait_for_input();
+    if (!ring_has_used(ring))
+        return device_is_broken(&consoles[0].device) ? -EIO : -EAGAIN;
+    ring_refuse_event(ring);
+    ring_reap(ring, &bytes);
+    return bytes;
 }
 
 /* ---- Terminals ------------------------------------------------------- */

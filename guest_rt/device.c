@@ -9,6 +9,9 @@
 #include "mmio.h"
 #include "thread.h"
 
+/* In every image: rather small than fast. */
+#pragma GCC optimize("Os")
+
 /* Entry number `index` of that type, or NULL. */
 static const struct mf_device *find_entry(uint32_t type, unsigned index)
 {

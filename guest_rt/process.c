@@ -122,14 +122,6 @@ long __mayfly_sys_sysinfo(long result)
     return 0;
 }
 
-long __mayfly_sys_getcwd(long buffer, long bytes)
-{
-    if (bytes < 2)
-        return -ERANGE;
-    strcpy((char *)buffer, "/");
-    return 2;
-}
-
 static struct rlimit limit_of(long resource)
 {
     const struct mf_boot *boot = mf_boot_page();

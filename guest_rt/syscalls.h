@@ -16,16 +16,15 @@
  */
 /* clang-format off */
 #define MAYFLY_SYSCALLS(X)                                                    \
-    X(0, read, 3, PARTIAL,                                                    \
-      "descriptors 0 to 2 only; fills memory that is not writable, too")      \
-    X(1, write, 3, PARTIAL, "descriptors 0 to 2 only")                        \
-    X(2, open, 3, NONE, "")                                                   \
-    X(3, close, 1, PARTIAL, "descriptors 0 to 2 only")                        \
-    X(4, stat, 2, NONE, "")                                                   \
-    X(5, fstat, 2, PARTIAL, "descriptors 0 to 2 only")                        \
-    X(6, lstat, 2, NONE, "")                                                  \
-    X(7, poll, 3, PARTIAL, "standard input always counts as readable")        \
-    X(8, lseek, 3, PARTIAL, "ESPIPE: nothing can seek yet")                   \
+    X(0, read, 3, FULL, "")                                                   \
+    X(1, write, 3, FULL, "")                                                  \
+    X(2, open, 3, FULL, "")                                                   \
+    X(3, close, 1, FULL, "")                                                  \
+    X(4, stat, 2, FULL, "")                                                   \
+    X(5, fstat, 2, FULL, "")                                                  \
+    X(6, lstat, 2, FULL, "")                                                  \
+    X(7, poll, 3, FULL, "")                                                   \
+    X(8, lseek, 3, FULL, "")                                                  \
     X(9, mmap, 6, PARTIAL,                                                    \
       "anonymous only; PROT_EXEC is refused, other protections are not "      \
       "enforced")                                                             \
@@ -35,14 +34,15 @@
     X(13, rt_sigaction, 4, FULL, "")                                          \
     X(14, rt_sigprocmask, 4, FULL, "")                                        \
     X(15, rt_sigreturn, 0, NONE, "")                                          \
-    X(16, ioctl, 3, PARTIAL, "TCGETS and TIOCGWINSZ")                         \
-    X(17, pread64, 4, NONE, "")                                               \
-    X(18, pwrite64, 4, NONE, "")                                              \
-    X(19, readv, 3, PARTIAL, "descriptors 0 to 2 only")                       \
-    X(20, writev, 3, PARTIAL, "descriptors 0 to 2 only")                      \
-    X(21, access, 2, NONE, "")                                                \
-    X(22, pipe, 1, NONE, "")                                                  \
-    X(23, select, 5, NONE, "")                                                \
+    X(16, ioctl, 3, PARTIAL,                                                  \
+      "FIOCLEX, FIONCLEX, FIONBIO, FIONREAD, TCGETS and TIOCGWINSZ")          \
+    X(17, pread64, 4, FULL, "")                                               \
+    X(18, pwrite64, 4, FULL, "")                                              \
+    X(19, readv, 3, FULL, "")                                                 \
+    X(20, writev, 3, FULL, "")                                                \
+    X(21, access, 2, FULL, "")                                                \
+    X(22, pipe, 1, FULL, "")                                                  \
+    X(23, select, 5, FULL, "")                                                \
     X(24, sched_yield, 0, FULL, "")                                           \
     X(25, mremap, 5, PARTIAL, "no MREMAP_FIXED")                              \
     X(26, msync, 3, NONE, "")                                                 \
@@ -51,15 +51,15 @@
     X(29, shmget, 3, NONE, "")                                                \
     X(30, shmat, 3, NONE, "")                                                 \
     X(31, shmctl, 3, NONE, "")                                                \
-    X(32, dup, 1, NONE, "")                                                   \
-    X(33, dup2, 2, NONE, "")                                                  \
+    X(32, dup, 1, FULL, "")                                                   \
+    X(33, dup2, 2, FULL, "")                                                  \
     X(34, pause, 0, FULL, "")                                                 \
     X(35, nanosleep, 2, FULL, "")                                             \
     X(36, getitimer, 2, NONE, "")                                             \
     X(37, alarm, 1, NONE, "")                                                 \
     X(38, setitimer, 3, NONE, "")                                             \
     X(39, getpid, 0, FULL, "")                                                \
-    X(40, sendfile, 4, NONE, "")                                              \
+    X(40, sendfile, 4, FULL, "")                                              \
     X(41, socket, 3, NONE, "")                                                \
     X(42, connect, 3, NONE, "")                                               \
     X(43, accept, 3, NONE, "")                                                \
@@ -91,31 +91,30 @@
     X(69, msgsnd, 4, NONE, "")                                                \
     X(70, msgrcv, 5, NONE, "")                                                \
     X(71, msgctl, 3, NONE, "")                                                \
-    X(72, fcntl, 3, PARTIAL,                                                  \
-      "F_GETFD, F_SETFD, F_GETFL and F_SETFL; flags have no effect")          \
-    X(73, flock, 2, NONE, "")                                                 \
-    X(74, fsync, 1, NONE, "")                                                 \
-    X(75, fdatasync, 1, NONE, "")                                             \
-    X(76, truncate, 2, NONE, "")                                              \
-    X(77, ftruncate, 2, NONE, "")                                             \
+    X(72, fcntl, 3, PARTIAL, "no F_SETOWN, leases and seals")                 \
+    X(73, flock, 2, FULL, "")                                                 \
+    X(74, fsync, 1, FULL, "")                                                 \
+    X(75, fdatasync, 1, FULL, "")                                             \
+    X(76, truncate, 2, FULL, "")                                              \
+    X(77, ftruncate, 2, FULL, "")                                             \
     X(78, getdents, 3, NONE, "")                                              \
     X(79, getcwd, 2, FULL, "")                                                \
-    X(80, chdir, 1, NONE, "")                                                 \
-    X(81, fchdir, 1, NONE, "")                                                \
-    X(82, rename, 2, NONE, "")                                                \
-    X(83, mkdir, 2, NONE, "")                                                 \
-    X(84, rmdir, 1, NONE, "")                                                 \
-    X(85, creat, 2, NONE, "")                                                 \
-    X(86, link, 2, NONE, "")                                                  \
-    X(87, unlink, 1, NONE, "")                                                \
-    X(88, symlink, 2, NONE, "")                                               \
-    X(89, readlink, 3, NONE, "")                                              \
-    X(90, chmod, 2, NONE, "")                                                 \
-    X(91, fchmod, 2, NONE, "")                                                \
-    X(92, chown, 3, NONE, "")                                                 \
-    X(93, fchown, 3, NONE, "")                                                \
-    X(94, lchown, 3, NONE, "")                                                \
-    X(95, umask, 1, NONE, "")                                                 \
+    X(80, chdir, 1, FULL, "")                                                 \
+    X(81, fchdir, 1, FULL, "")                                                \
+    X(82, rename, 2, FULL, "")                                                \
+    X(83, mkdir, 2, FULL, "")                                                 \
+    X(84, rmdir, 1, FULL, "")                                                 \
+    X(85, creat, 2, FULL, "")                                                 \
+    X(86, link, 2, FULL, "")                                                  \
+    X(87, unlink, 1, FULL, "")                                                \
+    X(88, symlink, 2, FULL, "")                                               \
+    X(89, readlink, 3, FULL, "")                                              \
+    X(90, chmod, 2, FULL, "")                                                 \
+    X(91, fchmod, 2, FULL, "")                                                \
+    X(92, chown, 3, FULL, "")                                                 \
+    X(93, fchown, 3, FULL, "")                                                \
+    X(94, lchown, 3, FULL, "")                                                \
+    X(95, umask, 1, FULL, "")                                                 \
     X(96, gettimeofday, 2, FULL, "")                                          \
     X(97, getrlimit, 2, FULL, "")                                             \
     X(98, getrusage, 2, NONE, "")                                             \
@@ -152,12 +151,12 @@
     X(129, rt_sigqueueinfo, 3, FULL, "")                                      \
     X(130, rt_sigsuspend, 2, FULL, "")                                        \
     X(131, sigaltstack, 2, FULL, "")                                          \
-    X(132, utime, 2, NONE, "")                                                \
-    X(133, mknod, 3, NONE, "")                                                \
+    X(132, utime, 2, FULL, "")                                                \
+    X(133, mknod, 3, FULL, "")                                                \
     X(135, personality, 1, NONE, "")                                          \
     X(136, ustat, 2, NONE, "")                                                \
-    X(137, statfs, 2, NONE, "")                                               \
-    X(138, fstatfs, 2, NONE, "")                                              \
+    X(137, statfs, 2, FULL, "")                                               \
+    X(138, fstatfs, 2, FULL, "")                                              \
     X(139, sysfs, 3, NONE, "")                                                \
     X(140, getpriority, 2, NONE, "")                                          \
     X(141, setpriority, 3, NONE, "")                                          \
@@ -181,8 +180,8 @@
       "ARCH_SET_FS, ARCH_GET_FS, ARCH_SET_GS and ARCH_GET_GS")                \
     X(159, adjtimex, 1, NONE, "")                                             \
     X(160, setrlimit, 2, NONE, "")                                            \
-    X(161, chroot, 1, NONE, "")                                               \
-    X(162, sync, 0, NONE, "")                                                 \
+    X(161, chroot, 1, PARTIAL, "to the root itself only")                     \
+    X(162, sync, 0, FULL, "")                                                 \
     X(163, acct, 1, NONE, "")                                                 \
     X(164, settimeofday, 2, NONE, "")                                         \
     X(165, mount, 5, NONE, "")                                                \
@@ -198,7 +197,7 @@
     X(176, delete_module, 2, NONE, "")                                        \
     X(179, quotactl, 4, NONE, "")                                             \
     X(186, gettid, 0, FULL, "")                                               \
-    X(187, readahead, 3, NONE, "")                                            \
+    X(187, readahead, 3, FULL, "")                                            \
     X(188, setxattr, 5, NONE, "")                                             \
     X(189, lsetxattr, 5, NONE, "")                                            \
     X(190, fsetxattr, 5, NONE, "")                                            \
@@ -225,11 +224,11 @@
     X(212, lookup_dcookie, 3, NONE, "")                                       \
     X(213, epoll_create, 1, NONE, "")                                         \
     X(216, remap_file_pages, 5, NONE, "")                                     \
-    X(217, getdents64, 3, NONE, "")                                           \
+    X(217, getdents64, 3, FULL, "")                                           \
     X(218, set_tid_address, 1, FULL, "")                                      \
     X(219, restart_syscall, 0, NONE, "")                                      \
     X(220, semtimedop, 4, NONE, "")                                           \
-    X(221, fadvise64, 4, NONE, "")                                            \
+    X(221, fadvise64, 4, FULL, "")                                            \
     X(222, timer_create, 3, NONE, "")                                         \
     X(223, timer_settime, 4, NONE, "")                                        \
     X(224, timer_gettime, 2, NONE, "")                                        \
@@ -243,7 +242,7 @@
     X(232, epoll_wait, 4, NONE, "")                                           \
     X(233, epoll_ctl, 4, NONE, "")                                            \
     X(234, tgkill, 3, FULL, "")                                               \
-    X(235, utimes, 2, NONE, "")                                               \
+    X(235, utimes, 2, FULL, "")                                               \
     X(237, mbind, 6, NONE, "")                                                \
     X(238, set_mempolicy, 3, NONE, "")                                        \
     X(239, get_mempolicy, 5, NONE, "")                                        \
@@ -264,46 +263,46 @@
     X(254, inotify_add_watch, 3, NONE, "")                                    \
     X(255, inotify_rm_watch, 2, NONE, "")                                     \
     X(256, migrate_pages, 4, NONE, "")                                        \
-    X(257, openat, 4, NONE, "")                                               \
-    X(258, mkdirat, 3, NONE, "")                                              \
-    X(259, mknodat, 4, NONE, "")                                              \
-    X(260, fchownat, 5, NONE, "")                                             \
-    X(261, futimesat, 3, NONE, "")                                            \
-    X(262, newfstatat, 4, NONE, "")                                           \
-    X(263, unlinkat, 3, NONE, "")                                             \
-    X(264, renameat, 4, NONE, "")                                             \
-    X(265, linkat, 5, NONE, "")                                               \
-    X(266, symlinkat, 3, NONE, "")                                            \
-    X(267, readlinkat, 4, NONE, "")                                           \
-    X(268, fchmodat, 3, NONE, "")                                             \
-    X(269, faccessat, 3, NONE, "")                                            \
-    X(270, pselect6, 6, NONE, "")                                             \
-    X(271, ppoll, 5, NONE, "")                                                \
+    X(257, openat, 4, FULL, "")                                               \
+    X(258, mkdirat, 3, FULL, "")                                              \
+    X(259, mknodat, 4, FULL, "")                                              \
+    X(260, fchownat, 5, FULL, "")                                             \
+    X(261, futimesat, 3, FULL, "")                                            \
+    X(262, newfstatat, 4, FULL, "")                                           \
+    X(263, unlinkat, 3, FULL, "")                                             \
+    X(264, renameat, 4, FULL, "")                                             \
+    X(265, linkat, 5, FULL, "")                                               \
+    X(266, symlinkat, 3, FULL, "")                                            \
+    X(267, readlinkat, 4, FULL, "")                                           \
+    X(268, fchmodat, 3, FULL, "")                                             \
+    X(269, faccessat, 3, FULL, "")                                            \
+    X(270, pselect6, 6, FULL, "")                                             \
+    X(271, ppoll, 5, FULL, "")                                                \
     X(272, unshare, 1, NONE, "")                                              \
     X(273, set_robust_list, 2, FULL, "")                                      \
     X(274, get_robust_list, 3, FULL, "")                                      \
     X(275, splice, 6, NONE, "")                                               \
     X(276, tee, 4, NONE, "")                                                  \
-    X(277, sync_file_range, 4, NONE, "")                                      \
+    X(277, sync_file_range, 4, FULL, "")                                      \
     X(278, vmsplice, 4, NONE, "")                                             \
     X(279, move_pages, 6, NONE, "")                                           \
-    X(280, utimensat, 4, NONE, "")                                            \
+    X(280, utimensat, 4, FULL, "")                                            \
     X(281, epoll_pwait, 6, NONE, "")                                          \
     X(282, signalfd, 3, NONE, "")                                             \
     X(283, timerfd_create, 2, NONE, "")                                       \
     X(284, eventfd, 1, NONE, "")                                              \
-    X(285, fallocate, 4, NONE, "")                                            \
+    X(285, fallocate, 4, FULL, "")                                            \
     X(286, timerfd_settime, 4, NONE, "")                                      \
     X(287, timerfd_gettime, 2, NONE, "")                                      \
     X(288, accept4, 4, NONE, "")                                              \
     X(289, signalfd4, 4, NONE, "")                                            \
     X(290, eventfd2, 2, NONE, "")                                             \
     X(291, epoll_create1, 1, NONE, "")                                        \
-    X(292, dup3, 3, NONE, "")                                                 \
-    X(293, pipe2, 2, NONE, "")                                                \
+    X(292, dup3, 3, FULL, "")                                                 \
+    X(293, pipe2, 2, PARTIAL, "no O_DIRECT packets")                          \
     X(294, inotify_init1, 1, NONE, "")                                        \
-    X(295, preadv, 5, NONE, "")                                               \
-    X(296, pwritev, 5, NONE, "")                                              \
+    X(295, preadv, 5, FULL, "")                                               \
+    X(296, pwritev, 5, FULL, "")                                              \
     X(297, rt_tgsigqueueinfo, 4, FULL, "")                                    \
     X(298, perf_event_open, 5, NONE, "")                                      \
     X(299, recvmmsg, 5, NONE, "")                                             \
@@ -313,7 +312,7 @@
     X(303, name_to_handle_at, 5, NONE, "")                                    \
     X(304, open_by_handle_at, 3, NONE, "")                                    \
     X(305, clock_adjtime, 2, NONE, "")                                        \
-    X(306, syncfs, 1, NONE, "")                                               \
+    X(306, syncfs, 1, FULL, "")                                               \
     X(307, sendmmsg, 4, NONE, "")                                             \
     X(308, setns, 2, NONE, "")                                                \
     X(309, getcpu, 3, NONE, "")                                               \
@@ -323,7 +322,7 @@
     X(313, finit_module, 3, NONE, "")                                         \
     X(314, sched_setattr, 3, NONE, "")                                        \
     X(315, sched_getattr, 4, NONE, "")                                        \
-    X(316, renameat2, 5, NONE, "")                                            \
+    X(316, renameat2, 5, FULL, "")                                            \
     X(317, seccomp, 3, NONE, "")                                              \
     X(318, getrandom, 3, FULL, "")                                            \
     X(319, memfd_create, 2, NONE, "")                                         \
@@ -333,13 +332,13 @@
     X(323, userfaultfd, 1, NONE, "")                                          \
     X(324, membarrier, 3, NONE, "")                                           \
     X(325, mlock2, 3, NONE, "")                                               \
-    X(326, copy_file_range, 6, NONE, "")                                      \
-    X(327, preadv2, 6, NONE, "")                                              \
-    X(328, pwritev2, 6, NONE, "")                                             \
+    X(326, copy_file_range, 6, FULL, "")                                      \
+    X(327, preadv2, 6, PARTIAL, "RWF_HIPRI only")                             \
+    X(328, pwritev2, 6, PARTIAL, "RWF_HIPRI, RWF_DSYNC and RWF_SYNC only")    \
     X(329, pkey_mprotect, 4, NONE, "")                                        \
     X(330, pkey_alloc, 2, NONE, "")                                           \
     X(331, pkey_free, 1, NONE, "")                                            \
-    X(332, statx, 5, NONE, "")                                                \
+    X(332, statx, 5, FULL, "")                                                \
     X(333, io_pgetevents, 6, NONE, "")                                        \
     X(334, rseq, 4, NONE, "")                                                 \
     X(424, pidfd_send_signal, 4, NONE, "")                                    \
@@ -354,10 +353,10 @@
     X(433, fspick, 3, NONE, "")                                               \
     X(434, pidfd_open, 2, NONE, "")                                           \
     X(435, clone3, 2, NONE, "")                                               \
-    X(436, close_range, 3, NONE, "")                                          \
+    X(436, close_range, 3, FULL, "")                                          \
     X(437, openat2, 4, NONE, "")                                              \
     X(438, pidfd_getfd, 3, NONE, "")                                          \
-    X(439, faccessat2, 4, NONE, "")                                           \
+    X(439, faccessat2, 4, FULL, "")                                           \
     X(440, process_madvise, 5, NONE, "")                                      \
     X(441, epoll_pwait2, 6, NONE, "")                                         \
     X(442, mount_setattr, 5, NONE, "")                                        \
