@@ -28,7 +28,18 @@
 #define ASM_RBP               6
 #define ASM_RSP               7
 
-/* The boot page and its xcr0 */
+/* struct fault_frame */
+#define ASM_FRAME_BYTES       192
+#define ASM_FRAME_REG(number) (8 * (number))
+#define ASM_FRAME_ADDRESS     128
+#define ASM_FRAME_VECTOR      136
+#define ASM_FRAME_ERROR       144
+#define ASM_FRAME_RIP         152
+#define ASM_FRAME_CS          160
+#define ASM_FRAME_RFLAGS      168
+#define ASM_FRAME_RSP         176
+
+/* The boot page and fields of it */
 #define ASM_BOOT_PAGE 0x10000
 #define ASM_BOOT_XCR0 0x100a0
 

@@ -29,7 +29,7 @@
 /* All that the interrupted code's instruction depends on, but vector state. */
 struct fault_frame {
     uint64_t regs[MF_REG_COUNT]; /* by enum mf_reg; MF_RSP is not looked at */
-    uint64_t address;            /* a page fault's, else rip */
+    uint64_t address;            /* a page fault's, or as si_addr has it */
     uint64_t vector;
     uint64_t error; /* the exception's error code, or 0 */
     uint64_t rip, cs, rflags, rsp, ss;
@@ -73,6 +73,7 @@ uintptr_t signal_fault_stack(int number, uintptr_t rsp) FAULT_NO_VECTORS
  * is reported as a crash. `vectors` is the vector state, which the handler may
  * change too: as XSAVE stores it if mf_boot.xcr0 is not 0, or FXSAVE.
  */
-bool signal_fault(struct fault_frame *frame, void *vectors) __attribute__((weak));
+bool signal_fault(struct fault_frame *frame, void *vectors)
+    __attribute__((weak));
 
 #endif

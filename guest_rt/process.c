@@ -112,10 +112,14 @@ long __mayfly_sys_uname(long result)
 
 long __mayfly_sys_sysinfo(long result)
 {
+    const struct mf_boot *boot = mf_boot_page();
+
     *(struct sysinfo *)result = (struct sysinfo){
         .uptime = mf_clock_monotonic() / 1000000000,
-        .totalram = mf_boot_page()->mem_bytes,
-        .freeram = mf_memory_free_bytes(),
+        .totalram = boot->mem_bytes,
+        .freeram = mf_memory_free_bytes
+                       ? mf_memory_free_bytes()
+                       : boot->free[0].bytes + boot->free[1].bytes,
         .procs = 1,
         .mem_unit = 1,
     };

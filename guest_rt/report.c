@@ -110,11 +110,25 @@ static void add_range(struct batch *batch, uintptr_t from, uintptr_t to)
     }
 }
 
+/* How many ranges go into one chain. */
+static unsigned most_pieces(void)
+{
+    unsigned size = report.rings[report.queue].size;
+
+    return size < REPORT_PIECES ? size : REPORT_PIECES;
+}
+
+/* When the next report may be made after this one. */
+static uint64_t next_report(const struct batch *batch)
+{
+    return mf_clock_monotonic() +
+           batch->bytes / REGION_PAGE * REPORT_NS_PER_PAGE;
+}
+
 /* Reports everything that is free. */
 static void report_all(void)
 {
-    unsigned size = report.rings[report.queue].size;
-    struct batch batch = {.most = size < REPORT_PIECES ? size : REPORT_PIECES};
+    struct batch batch = {.most = most_pieces()};
     uintptr_t from, to;
 
     report.busy = true;
@@ -125,8 +139,7 @@ static void report_all(void)
     flush(&batch);
     report.busy = false;
     report.pending = 0;
-    report.due_ns =
-        mf_clock_monotonic() + batch.bytes / REGION_PAGE * REPORT_NS_PER_PAGE;
+    report.due_ns = next_report(&batch);
 }
 
 /* Reports if that is worth it; it is time. */
@@ -149,6 +162,25 @@ static bool may_report(void)
 {
     return report.pending >= REPORT_BYTES_MIN && report.state >= 0 &&
            !report.busy;
+}
+
+void report_range(uintptr_t from, uintptr_t to, bool as_zero)
+{
+    struct batch batch = {0};
+
+    if (to - from < REPORT_BYTES_MIN || report.state < 0 || report.busy ||
+        mf_clock_monotonic() < report.due_ns)
+        return;
+    if (!report.state)
+        report.state = open_device();
+    if (report.state < 0 || (as_zero && report.device.registers))
+        return;
+    batch.most = most_pieces();
+    report.busy = true;
+    add_range(&batch, from, to);
+    flush(&batch);
+    report.busy = false;
+    report.due_ns = next_report(&batch);
 }
 
 void report_freed(struct region *regions, unsigned count, size_t bytes)

@@ -21,12 +21,13 @@
  * A report is made as a whole, before anybody can use the memory: it has ended
  * when the function returns. As the standard wants it, what was in the memory
  * counts as lost: the allocator clears it when it hands it out again. Memory in
- * use is never reported, MADV_DONTNEED included: it would have to read as zero,
- * and devices do not promise that.
+ * use is reported only if the program has said that it does not need what is in
+ * it (madvise).
  *
  * Without such a device, or after it has failed, all this does nothing.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +44,14 @@
  * the caller is the user. Reports, if it is time.
  */
 void report_freed(struct region *regions, unsigned count, size_t bytes);
+
+/*
+ * The program needs [from, to) no more as it is, though it goes on using the
+ * memory. Reports it, if that is worth it and it is time. With `as_zero` the
+ * memory is all zero and has to stay so, which Mayfly's own device promises and
+ * others do not.
+ */
+void report_range(uintptr_t from, uintptr_t to, bool as_zero);
 
 /*
  * The program is about to sleep until `deadline_ns`. Reports, if it is time.

@@ -42,9 +42,19 @@ void mf_random_fill(void *buffer, size_t bytes);
 
 /*
  * Bytes of memory that nothing has asked for yet or that were given back, for
- * sysinfo.
+ * sysinfo. NULL where nothing gives memory back.
  */
-uint64_t mf_memory_free_bytes(void);
+uint64_t mf_memory_free_bytes(void) __attribute__((weak));
+
+/* RLIMIT_AS: what mmap and brk may hand out together. */
+extern uint64_t mf_memory_limit_bytes;
+
+/*
+ * Whether [at, at + bytes) can be read, or written too: for pointers that a
+ * program gives to a system call. Without paging.c it says only whether there
+ * is such memory, and costs next to nothing.
+ */
+bool mf_user_ok(const void *at, size_t bytes, bool write);
 
 /*
  * Zeroed memory for the runtime's own use, in whole pages, from where mmap

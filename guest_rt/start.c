@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "guest_rt/asm.h"
+#include "guest_rt/fault.h"
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
 
@@ -119,6 +120,20 @@ _Static_assert(ASM_CRASH_ERROR == offsetof(struct mf_crash, error), "asm.h");
 _Static_assert(ASM_CRASH_REGS == offsetof(struct mf_crash, regs), "asm.h");
 _Static_assert(ASM_CRASH_RIP == offsetof(struct mf_crash, rip), "asm.h");
 _Static_assert(ASM_CRASH_RFLAGS == offsetof(struct mf_crash, rflags), "asm.h");
+_Static_assert(ASM_CRASH_FAULT == 0 && ASM_CRASH_ABORT == 1, "fault.S");
+_Static_assert(ASM_FRAME_BYTES == sizeof(struct fault_frame), "asm.h");
+_Static_assert(ASM_FRAME_REG(1) == offsetof(struct fault_frame, regs[1]),
+               "asm.h");
+_Static_assert(ASM_FRAME_ADDRESS == offsetof(struct fault_frame, address),
+               "asm.h");
+_Static_assert(ASM_FRAME_VECTOR == offsetof(struct fault_frame, vector),
+               "asm.h");
+_Static_assert(ASM_FRAME_ERROR == offsetof(struct fault_frame, error), "asm.h");
+_Static_assert(ASM_FRAME_RIP == offsetof(struct fault_frame, rip), "asm.h");
+_Static_assert(ASM_FRAME_CS == offsetof(struct fault_frame, cs), "asm.h");
+_Static_assert(ASM_FRAME_RFLAGS == offsetof(struct fault_frame, rflags),
+               "asm.h");
+_Static_assert(ASM_FRAME_RSP == offsetof(struct fault_frame, rsp), "asm.h");
 _Static_assert(ASM_RAX == MF_RAX && ASM_RBX == MF_RBX && ASM_RCX == MF_RCX &&
                    ASM_RDX == MF_RDX && ASM_RSI == MF_RSI &&
                    ASM_RDI == MF_RDI && ASM_RBP == MF_RBP && ASM_RSP == MF_RSP,

@@ -26,10 +26,10 @@
     X(7, poll, 3, FULL, "")                                                   \
     X(8, lseek, 3, FULL, "")                                                  \
     X(9, mmap, 6, PARTIAL,                                                    \
-      "anonymous only; PROT_EXEC is refused, other protections are not "      \
-      "enforced")                                                             \
-    X(10, mprotect, 3, PARTIAL, "always ENOSYS, which musl tolerates")        \
-    X(11, munmap, 2, PARTIAL, "unmapped memory stays accessible")             \
+      "fixed addresses in free memory only; no W and X together; shared "     \
+      "mappings of files in memory alone")                                    \
+    X(10, mprotect, 3, PARTIAL, "no W and X together")                        \
+    X(11, munmap, 2, FULL, "")                                                \
     X(12, brk, 1, FULL, "")                                                   \
     X(13, rt_sigaction, 4, FULL, "")                                          \
     X(14, rt_sigprocmask, 4, FULL, "")                                        \
@@ -44,10 +44,11 @@
     X(22, pipe, 1, FULL, "")                                                  \
     X(23, select, 5, FULL, "")                                                \
     X(24, sched_yield, 0, FULL, "")                                           \
-    X(25, mremap, 5, PARTIAL, "no MREMAP_FIXED")                              \
-    X(26, msync, 3, NONE, "")                                                 \
-    X(27, mincore, 3, NONE, "")                                               \
-    X(28, madvise, 3, PARTIAL, "MADV_DONTNEED clears; the rest is accepted")  \
+    X(25, mremap, 5, PARTIAL, "no MREMAP_DONTUNMAP; files do not grow")       \
+    X(26, msync, 3, FULL, "")                                                 \
+    X(27, mincore, 3, PARTIAL, "all that is mapped counts as there")          \
+    X(28, madvise, 3, PARTIAL, "MADV_DONTNEED and MADV_FREE; other advice "   \
+                               "is accepted")                                 \
     X(29, shmget, 3, NONE, "")                                                \
     X(30, shmat, 3, NONE, "")                                                 \
     X(31, shmctl, 3, NONE, "")                                                \
@@ -167,10 +168,10 @@
     X(146, sched_get_priority_max, 1, NONE, "")                               \
     X(147, sched_get_priority_min, 1, NONE, "")                               \
     X(148, sched_rr_get_interval, 2, NONE, "")                                \
-    X(149, mlock, 2, NONE, "")                                                \
-    X(150, munlock, 2, NONE, "")                                              \
-    X(151, mlockall, 1, NONE, "")                                             \
-    X(152, munlockall, 0, NONE, "")                                           \
+    X(149, mlock, 2, FULL, "")                                                \
+    X(150, munlock, 2, FULL, "")                                              \
+    X(151, mlockall, 1, FULL, "")                                             \
+    X(152, munlockall, 0, FULL, "")                                           \
     X(153, vhangup, 0, NONE, "")                                              \
     X(154, modify_ldt, 3, NONE, "")                                           \
     X(155, pivot_root, 2, NONE, "")                                           \
@@ -331,7 +332,7 @@
     X(322, execveat, 5, NONE, "")                                             \
     X(323, userfaultfd, 1, NONE, "")                                          \
     X(324, membarrier, 3, NONE, "")                                           \
-    X(325, mlock2, 3, NONE, "")                                               \
+    X(325, mlock2, 3, FULL, "")                                               \
     X(326, copy_file_range, 6, FULL, "")                                      \
     X(327, preadv2, 6, PARTIAL, "RWF_HIPRI only")                             \
     X(328, pwritev2, 6, PARTIAL, "RWF_HIPRI, RWF_DSYNC and RWF_SYNC only")    \

@@ -21,6 +21,12 @@ extern const char mf_fault_stubs[];
 extern const char mf_upcall_entry[] __attribute__((weak));
 
 /*
+ * MF_NOTE_* that the program's parts need: an absolute symbol whose address is
+ * the value. None defines it in a program that needs none.
+ */
+extern const char mf_note_flags[] __attribute__((weak));
+
+/*
  * The exceptions that code in ring 3 can cause: #DE #DB #BP #OF #BR #UD #NM
  * #DF #TS #NP #SS #GP #PF #MF #AC #XM #CP.
  */
@@ -49,7 +55,8 @@ struct mf_note_elf {
                  .abi_minor = MF_ABI_MINOR,                            \
                  .fault_vectors = (vectors),                           \
                  .fault_entry = (uint64_t)(stubs),                     \
-                 .upcall_entry = (uint64_t)mf_upcall_entry},           \
+                 .upcall_entry = (uint64_t)mf_upcall_entry,            \
+                 .flags = (uint64_t)mf_note_flags},                    \
     }
 
 #endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* From the fault stack to a signal handler's stack, and back (fault.h). */
+
+#include "guest_rt/asm.h"
+
+/* As upcall.S has it. */
+#define VECTOR_STATE_BYTES 2752
+#define XSAVE_HEADER       512
+
+/* Entered from fault.S, with the frame on top of the fault stack. */
+	.section .text.mf_fault_take, "ax", @progbits
+	.globl mf_fault_take
+	.type mf_fault_take, @function
+mf_fault_take:
+	mov %rsp, %rbx
+	call fault_stack
+	cmp $1, %rax /* nowhere, here, or there */
+	mov %rbx, %rdi
+	jb mf_fault_crash
+	je resume
+
+	lea -ASM_FRAME_BYTES(%rax), %rdi
+	mov %rdi, %r12
+	mov %rbx, %rsi
+	mov $ASM_FRAME_BYTES / 8, %ecx
+	rep movsq
+	lea -VECTOR_STATE_BYTES(%r12), %rsp
+	and $-64, %rsp
+	mov ASM_BOOT_XCR0, %eax
+	mov ASM_BOOT_XCR0 + 4, %edx
+	mov %eax, %ecx
+	or %edx, %ecx
+	jz 1f
+	xor %ecx, %ecx
+	.irp offset, 0, 8, 16, 24, 32, 40, 48, 56
+	mov %rcx, XSAVE_HEADER + \offset(%rsp)
+	.endr
+	xsave64 (%rsp)
+	mov %r12, %rdi
+	mov %rsp, %rsi
+	call signal_fault
+	mov %eax, %ebx
+	mov ASM_BOOT_XCR0, %eax
+	mov ASM_BOOT_XCR0 + 4, %edx
+	xrstor64 (%rsp)
+	jmp 2f
+1:	fxsave64 (%rsp)
+	mov %r12, %rdi
+	mov %rsp, %rsi
+	call signal_fault
+	mov %eax, %ebx
+	fxrstor64 (%rsp)
+2:	mov %r12, %rdi
+	test %bl, %bl
+	jz mf_fault_crash
+
+resume: /* with the frame that rdi points to, which is on this stack */
+	mov %rdi, %rsp
+	mov ASM_FRAME_REG(ASM_RAX)(%rsp), %rax
+	mov ASM_FRAME_REG(ASM_RBX)(%rsp), %rbx
+	mov ASM_FRAME_REG(ASM_RCX)(%rsp), %rcx
+	mov ASM_FRAME_REG(ASM_RDX)(%rsp), %rdx
+	mov ASM_FRAME_REG(ASM_RSI)(%rsp), %rsi
+	mov ASM_FRAME_REG(ASM_RDI)(%rsp), %rdi
+	mov ASM_FRAME_REG(ASM_RBP)(%rsp), %rbp
+	mov ASM_FRAME_REG(8)(%rsp), %r8
+	mov ASM_FRAME_REG(9)(%rsp), %r9
+	mov ASM_FRAME_REG(10)(%rsp), %r10
+	mov ASM_FRAME_REG(11)(%rsp), %r11
+	mov ASM_FRAME_REG(12)(%rsp), %r12
+	mov ASM_FRAME_REG(13)(%rsp), %r13
+	mov ASM_FRAME_REG(14)(%rsp), %r14
+	mov ASM_FRAME_REG(15)(%rsp), %r15
+	add $ASM_FRAME_RIP, %rsp
+	iretq
+	.size mf_fault_take, . - mf_fault_take
+
+/* Whoever contains this wants fault addresses (note.h); paging.c wants more. */
+	.weak mf_note_flags
+	.set mf_note_flags, 1
+
+	.weak signal_fault
+	.section .note.GNU-stack, "", @progbits

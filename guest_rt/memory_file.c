@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Mappings of files. */
+#define MEMORY_PROTECTS
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "guest_rt/file.h"
+#include "guest_rt/memory.h"
+#include "guest_rt/runtime.h"
+
+/*
+ * Memory is mapped one to one, so that a page cannot be in two places:
+ *
+ *   MAP_PRIVATE          is a copy, made at once
+ *   MAP_SHARED, of files whose kind has `map` (files in memory): the file's own
+ *                        pages; all mappings of them have the same address
+ *   MAP_SHARED, others   a copy that all mappings of the same part have in
+ *                        common, written back by msync, munmap and exit
+ */
+
+/* A shared mapping. */
+struct shared {
+    struct shared *next;
+    uintptr_t from, to;
+    struct file *file;
+    off_t offset;
+    bool copy;  /* to be written back ... */
+    bool write; /* ... if it may have been written */
+};
+
+static struct shared *all, *unused;
+
+/* In programs that have descriptors. */
+__typeof__(file_get) file_get __attribute__((weak));
+__typeof__(file_put) file_put __attribute__((weak));
+
+static struct shared *shared_create(void)
+{
+    struct shared *shared = unused;
+
+    if (!shared) {
+        shared = mf_pages_alloc(MEMORY_PAGE);
+        for (size_t i = 0; shared && i < MEMORY_PAGE / sizeof(*shared); i++) {
+            shared[i].next = unused;
+            unused = &shared[i];
+        }
+        shared = unused;
+    }
+    if (shared)
+        unused = shared->next;
+    return shared;
+}
+
+static void shared_add(struct shared *shared, struct shared value)
+{
+    *shared = value;
+    shared->next = all;
+    all = shared;
+}
+
+/* The first shared mapping that is in a range, or NULL. */
+static struct shared *find(uintptr_t from, uintptr_t to,
+                           const struct shared *except)
+{
+    struct shared *found = NULL;
+
+    for (struct shared *at = all; at; at = at->next)
+        if (at != except && at->from < to && at->to > from &&
+            (!found || at->from < found->from))
+            found = at;
+    return found;
+}
+
+bool memory_is_file(uintptr_t from, uintptr_t to)
+{
+    return find(from, to, NULL);
+}
+
+/* ---- Moving bytes ------------------------------------------------------- */
+
+/* Reads until the file or the memory ends. Returns 0 or -errno. */
+static int read_file(struct file *file, uintptr_t to, size_t bytes,
+                     off_t offset)
+{
+    while (bytes > 0) {
+        struct iovec part = {(void *)to, bytes};
+        long got = file->ops->read(file, &part, 1, offset);
+
+        if (got == -EINTR)
+            continue;
+        if (got <= 0)
+            return (int)got;
+        to += (size_t)got;
+        bytes -= (size_t)got;
+        offset += got;
+    }
+    return 0;
+}
+
+/* Writes one mapping back, as far as the file goes. */
+static int write_back(const struct shared *shared, uintptr_t from, uintptr_t to)
+{
+    struct file *file = shared->file;
+    off_t at = shared->offset + (off_t)(from - shared->from);
+    struct stat stat = {0};
+    int error;
+
+    if (!shared->copy || !shared->write || !file->ops->stat)
+        return 0;
+    error = file->ops->stat(file, &stat);
+    if (error)
+        return error;
+    if (at >= stat.st_size)
+        return 0;
+    if ((off_t)(to - from) > stat.st_size - at)
+        to = from + (uintptr_t)(stat.st_size - at);
+    while (from < to) {
+        struct iovec part = {(void *)from, to - from};
+        long put = file->ops->write(file, &part, 1, at);
+
+        if (put == -EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? (int)put : -EIO;
+        from += (size_t)put;
+        at += put;
+    }
+    return 0;
+}
+
+int memory_sync_file(uintptr_t from, uintptr_t to)
+{
+    int error = 0;
+
+    for (const struct shared *at = all; at && !error; at = at->next)
+        if (at->from < to && at->to > from)
+            error = write_back(at, at->from > from ? at->from : from,
+                               at->to < to ? at->to : to);
+    return error;
+}
+
+/* ---- Mapping ------------------------------------------------------------ */
+
+static long map_private(struct file *file, uintptr_t address, size_t bytes,
+                        int rights, int flags, off_t offset)
+{
+    long at = memory_map_somewhere(address, bytes, flags);
+    int error;
+
+    if (at < 0)
+        return at;
+    error = read_file(file, (uintptr_t)at, bytes, offset);
+    if (!error)
+        error = memory_set_rights((uintptr_t)at, bytes, rights);
+    if (!error)
+        return at;
+    memory_unmap((uintptr_t)at, bytes);
+    return error;
+}
+
+/* The copy that another mapping of the same part has, or a new one. */
+static long map_copy(struct file *file, size_t bytes, off_t offset)
+{
+    long address;
+    int error;
+
+    for (const struct shared *at = all; at; at = at->next)
+        if (at->copy && at->file->node && at->file->node == file->node &&
+            at->offset == offset && at->to - at->from == bytes)
+            return (long)at->from;
+    address = memory_map(bytes);
+    if (address < 0)
+        return address;
+    error = read_file(file, (uintptr_t)address, bytes, offset);
+    if (!error)
+        return address;
+    memory_unmap((uintptr_t)address, bytes);
+    return error;
+}
+
+static long map_shared(struct file *file, uintptr_t address, size_t bytes,
+                       int rights, int flags, off_t offset)
+{
+    bool copy = !file->ops->map;
+    struct shared *shared;
+    long at;
+
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+        return -ENOMEM;
+    shared = shared_create();
+    if (!shared)
+        return -ENOMEM;
+    at = copy ? map_copy(file, bytes, offset)
+              : file->ops->map(file, (void *)address, bytes, rights, flags,
+                               offset);
+    if (at < 0) {
+        shared->next = unused;
+        unused = shared;
+        return at;
+    }
+    file->references++;
+    shared_add(shared, (struct shared){
+                           .from = (uintptr_t)at,
+                           .to = (uintptr_t)at + bytes,
+                           .file = file,
+                           .offset = offset,
+                           .copy = copy,
+                           .write = (file->flags & O_ACCMODE) == O_RDWR,
+                       });
+    return at;
+}
+
+/* What mmap(2) wants of a file. */
+static int check(const struct file *file, int rights, int flags)
+{
+    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    int mode = file->flags & O_ACCMODE;
+
+    if (file->flags & O_PATH)
+        return -EBADF;
+    if (mode == O_WRONLY || (shared && (rights & PROT_WRITE) && mode != O_RDWR))
+        return -EACCES;
+    if ((rights & PROT_WRITE) && (rights & PROT_EXEC))
+        return -EACCES;
+    /* Without a place to read from it is a pipe, a terminal, a socket. */
+    if (!file->ops->read || !file->ops->seek || file->ops->read_dir)
+        return -ENODEV;
+    return 0;
+}
+
+long memory_map_file(uintptr_t address, size_t bytes, int rights, int flags,
+                     long fd, off_t offset)
+{
+    struct file *file = file_get ? file_get(fd) : NULL;
+    long result;
+
+    if (!file)
+        return -EBADF;
+    result = check(file, rights, flags);
+    if (!result && offset + (off_t)bytes < 0)
+        result = -EOVERFLOW;
+    if (!result)
+        result = (flags & MAP_TYPE) == MAP_PRIVATE
+                     ? map_private(file, address, bytes, rights, flags, offset)
+                     : map_shared(file, address, bytes, rights, flags, offset);
+    file_put(file);
+    return result;
+}
+
+/* ---- Unmapping ---------------------------------------------------------- */
+
+static void shared_remove(struct shared *shared)
+{
+    struct shared **link = &all;
+
+    while (*link != shared)
+        link = &(*link)->next;
+    *link = shared->next;
+    file_put(shared->file);
+    shared->next = unused;
+    unused = shared;
+}
+
+/* Takes [from, to), which is in it, out of a mapping. */
+static bool cut(struct shared *shared, uintptr_t from, uintptr_t to)
+{
+    if (from > shared->from && to < shared->to) {
+        struct shared *rest = shared_create(), value = *shared;
+
+        if (!rest)
+            return false;
+        value.from = to;
+        value.offset += (off_t)(to - shared->from);
+        value.file->references++;
+        shared_add(rest, value);
+        shared->to = from;
+    } else if (from > shared->from) {
+        shared->to = from;
+    } else if (to < shared->to) {
+        shared->offset += (off_t)(to - shared->from);
+        shared->from = to;
+    } else {
+        shared_remove(shared);
+    }
+    return true;
+}
+
+uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to, bool *kept)
+{
+    struct shared *shared = find(from, to, NULL);
+    bool copy;
+
+    if (!shared)
+        return to;
+    if (shared->from > from)
+        return shared->from;
+    if (to > shared->to)
+        to = shared->to;
+    copy = shared->copy;
+    write_back(shared, from, to);
+    *kept = !cut(shared, from, to) || !copy || find(from, to, NULL);
+    return to;
+}
