@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The one process with its one thread: who it is, limits, waiting, the end. */
+/* The one process with its one thread: who it is, waiting, the end. */
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -124,45 +122,4 @@ long __mayfly_sys_sysinfo(long result)
         .mem_unit = 1,
     };
     return 0;
-}
-
-static struct rlimit limit_of(long resource)
-{
-    const struct mf_boot *boot = mf_boot_page();
-    rlim_t limit = RLIM_INFINITY;
-
-    switch (resource) {
-    case RLIMIT_STACK:
-        limit = boot->stack_top - boot->stack_low;
-        break;
-    case RLIMIT_AS:
-        limit = boot->mem_bytes;
-        break;
-    case RLIMIT_NOFILE:
-        limit = 3;
-        break;
-    case RLIMIT_NPROC:
-        limit = 1;
-        break;
-    case RLIMIT_CORE:
-        limit = 0;
-        break;
-    }
-    return (struct rlimit){.rlim_cur = limit, .rlim_max = limit};
-}
-
-long __mayfly_sys_getrlimit(long resource, long result)
-{
-    return __mayfly_sys_prlimit64(0, resource, 0, result);
-}
-
-long __mayfly_sys_prlimit64(long pid, long resource, long wanted, long result)
-{
-    if (pid != 0 && pid != MF_PID)
-        return -ESRCH;
-    if (resource < 0 || resource >= RLIM_NLIMITS)
-        return -EINVAL;
-    if (result)
-        *(struct rlimit *)result = limit_of(resource);
-    return wanted ? -EPERM : 0;
 }

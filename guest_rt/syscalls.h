@@ -180,7 +180,7 @@
     X(158, arch_prctl, 2, PARTIAL,                                            \
       "ARCH_SET_FS, ARCH_GET_FS, ARCH_SET_GS and ARCH_GET_GS")                \
     X(159, adjtimex, 1, NONE, "")                                             \
-    X(160, setrlimit, 2, NONE, "")                                            \
+    X(160, setrlimit, 2, PARTIAL, "only RLIMIT_NOFILE is enforced")           \
     X(161, chroot, 1, PARTIAL, "to the root itself only")                     \
     X(162, sync, 0, FULL, "")                                                 \
     X(163, acct, 1, NONE, "")                                                 \
@@ -223,7 +223,7 @@
     X(209, io_submit, 3, NONE, "")                                            \
     X(210, io_cancel, 3, NONE, "")                                            \
     X(212, lookup_dcookie, 3, NONE, "")                                       \
-    X(213, epoll_create, 1, NONE, "")                                         \
+    X(213, epoll_create, 1, FULL, "")                                         \
     X(216, remap_file_pages, 5, NONE, "")                                     \
     X(217, getdents64, 3, FULL, "")                                           \
     X(218, set_tid_address, 1, FULL, "")                                      \
@@ -240,8 +240,8 @@
     X(229, clock_getres, 2, FULL, "")                                         \
     X(230, clock_nanosleep, 4, PARTIAL, "no CPU-time clocks")                 \
     X(231, exit_group, 1, FULL, "")                                           \
-    X(232, epoll_wait, 4, NONE, "")                                           \
-    X(233, epoll_ctl, 4, NONE, "")                                            \
+    X(232, epoll_wait, 4, FULL, "")                                           \
+    X(233, epoll_ctl, 4, PARTIAL, "no epoll within an epoll")                 \
     X(234, tgkill, 3, FULL, "")                                               \
     X(235, utimes, 2, FULL, "")                                               \
     X(237, mbind, 6, NONE, "")                                                \
@@ -288,17 +288,18 @@
     X(278, vmsplice, 4, NONE, "")                                             \
     X(279, move_pages, 6, NONE, "")                                           \
     X(280, utimensat, 4, FULL, "")                                            \
-    X(281, epoll_pwait, 6, NONE, "")                                          \
+    X(281, epoll_pwait, 6, FULL, "")                                          \
     X(282, signalfd, 3, NONE, "")                                             \
-    X(283, timerfd_create, 2, NONE, "")                                       \
-    X(284, eventfd, 1, NONE, "")                                              \
+    X(283, timerfd_create, 2, FULL, "")                                       \
+    X(284, eventfd, 1, FULL, "")                                              \
     X(285, fallocate, 4, FULL, "")                                            \
-    X(286, timerfd_settime, 4, NONE, "")                                      \
-    X(287, timerfd_gettime, 2, NONE, "")                                      \
+    X(286, timerfd_settime, 4, PARTIAL,                                       \
+      "TFD_TIMER_CANCEL_ON_SET has no effect")                                \
+    X(287, timerfd_gettime, 2, FULL, "")                                      \
     X(288, accept4, 4, NONE, "")                                              \
     X(289, signalfd4, 4, NONE, "")                                            \
-    X(290, eventfd2, 2, NONE, "")                                             \
-    X(291, epoll_create1, 1, NONE, "")                                        \
+    X(290, eventfd2, 2, FULL, "")                                             \
+    X(291, epoll_create1, 1, FULL, "")                                        \
     X(292, dup3, 3, FULL, "")                                                 \
     X(293, pipe2, 2, PARTIAL, "no O_DIRECT packets")                          \
     X(294, inotify_init1, 1, NONE, "")                                        \
@@ -309,7 +310,7 @@
     X(299, recvmmsg, 5, NONE, "")                                             \
     X(300, fanotify_init, 2, NONE, "")                                        \
     X(301, fanotify_mark, 6, NONE, "")                                        \
-    X(302, prlimit64, 4, PARTIAL, "limits cannot be changed")                 \
+    X(302, prlimit64, 4, PARTIAL, "only RLIMIT_NOFILE is enforced")           \
     X(303, name_to_handle_at, 5, NONE, "")                                    \
     X(304, open_by_handle_at, 3, NONE, "")                                    \
     X(305, clock_adjtime, 2, NONE, "")                                        \
@@ -326,7 +327,7 @@
     X(316, renameat2, 5, FULL, "")                                            \
     X(317, seccomp, 3, NONE, "")                                              \
     X(318, getrandom, 3, FULL, "")                                            \
-    X(319, memfd_create, 2, NONE, "")                                         \
+    X(319, memfd_create, 2, PARTIAL, "no seals and huge pages")               \
     X(320, kexec_file_load, 5, NONE, "")                                      \
     X(321, bpf, 3, NONE, "")                                                  \
     X(322, execveat, 5, NONE, "")                                             \
@@ -359,7 +360,7 @@
     X(438, pidfd_getfd, 3, NONE, "")                                          \
     X(439, faccessat2, 4, FULL, "")                                           \
     X(440, process_madvise, 5, NONE, "")                                      \
-    X(441, epoll_pwait2, 6, NONE, "")                                         \
+    X(441, epoll_pwait2, 6, FULL, "")                                         \
     X(442, mount_setattr, 5, NONE, "")                                        \
     X(443, quotactl_fd, 4, NONE, "")                                          \
     X(444, landlock_create_ruleset, 3, NONE, "")                              \

@@ -10,15 +10,20 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -683,6 +688,151 @@ static void check_select(void)
     SHOW(poll(NULL, 0, 1));
 }
 
+/* ---- epoll, eventfd, timerfd -------------------------------------------- */
+
+static void show_epoll(int epoll, int timeout_ms)
+{
+    struct epoll_event events[4];
+    int count = epoll_wait(epoll, events, 4, timeout_ms);
+
+    printf("epoll_wait: %d", count);
+    for (int i = 0; i < count; i++)
+        printf(" %#x:%d", events[i].events, (int)events[i].data.u32);
+    printf("\n");
+}
+
+static int control(int epoll, int operation, int fd, uint32_t events, int data)
+{
+    struct epoll_event event = {events, {.u32 = (uint32_t)data}};
+
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+
+static void check_epoll(void)
+{
+    int ends[2], epoll, file, copy;
+
+    puts("-- epoll");
+    SHOW(epoll_create(0));
+    SHOW(epoll_create1(1));
+    OPEN(epoll, epoll_create1(EPOLL_CLOEXEC));
+    SHOW(pipe2(ends, O_NONBLOCK));
+    OPEN(file, open("e", O_RDWR | O_CREAT, 0600));
+    SHOW(control(epoll, EPOLL_CTL_ADD, file, EPOLLIN, 1));
+    SHOW(control(epoll, EPOLL_CTL_ADD, epoll, EPOLLIN, 1));
+    SHOW(control(epoll, EPOLL_CTL_ADD, 700, EPOLLIN, 1));
+    SHOW(control(file, EPOLL_CTL_ADD, ends[0], EPOLLIN, 1));
+    SHOW(control(epoll, EPOLL_CTL_MOD, ends[0], EPOLLIN, 1));
+    SHOW(control(epoll, EPOLL_CTL_DEL, ends[0], EPOLLIN, 1));
+    SHOW(control(epoll, EPOLL_CTL_ADD, ends[0], EPOLLIN, 1));
+    SHOW(control(epoll, EPOLL_CTL_ADD, ends[0], EPOLLIN, 1));
+    SHOW(control(epoll, 9, ends[0], EPOLLIN, 1));
+    SHOW(epoll_wait(epoll, NULL, 0, 0));
+    SHOW(epoll_wait(file, (void *)text, 1, 0));
+    show_epoll(epoll, 0);
+    show_epoll(epoll, 2);
+    SHOW(write(ends[1], "abc", 3));
+    show_poll(epoll, POLLIN);
+    show_epoll(epoll, -1);
+    show_epoll(epoll, -1);
+    SHOW(read(ends[0], text, 1));
+    show_epoll(epoll, 0);
+    SHOW(control(epoll, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLET, 2));
+    show_epoll(epoll, 0);
+    show_epoll(epoll, 0);
+    SHOW(write(ends[1], "d", 1));
+    show_epoll(epoll, 0);
+    SHOW(control(epoll, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLONESHOT, 3));
+    show_epoll(epoll, 0);
+    show_epoll(epoll, 0);
+    SHOW(control(epoll, EPOLL_CTL_MOD, ends[0], EPOLLIN | EPOLLONESHOT, 4));
+    show_epoll(epoll, 0);
+    SHOW(control(epoll, EPOLL_CTL_ADD, ends[1], EPOLLOUT, 5));
+    SHOW(control(epoll, EPOLL_CTL_MOD, ends[0], EPOLLIN, 6));
+    show_epoll(epoll, 0);
+    copy = dup(ends[1]);
+    SHOW(close(ends[1]));
+    show_epoll(epoll, 0);
+    SHOW(close(copy));
+    show_epoll(epoll, 0);
+    SHOW(read(ends[0], text, 10));
+    show_epoll(epoll, 0);
+    SHOW(close(ends[0]));
+    show_epoll(epoll, 0);
+    SHOW(close(epoll));
+    SHOW(close(file));
+    SHOW(unlink("e"));
+}
+
+static void check_eventfd(void)
+{
+    struct itimerspec soon = {{0, 1000000}, {0, 1000000}}, left;
+    uint64_t count = 5;
+    int fd;
+
+    puts("-- eventfd, timerfd, memfd");
+    OPEN(fd, eventfd(3, EFD_NONBLOCK));
+    show_poll(fd, POLLIN | POLLOUT);
+    SHOW(write(fd, &count, 8));
+    SHOW(write(fd, &count, 7));
+    SHOW(read(fd, &count, 8));
+    printf("%d\n", (int)count);
+    SHOW(read(fd, &count, 8));
+    show_poll(fd, POLLIN | POLLOUT);
+    count = UINT64_MAX - 1;
+    SHOW(write(fd, &count, 8));
+    SHOW(write(fd, &count, 8));
+    show_poll(fd, POLLIN | POLLOUT);
+    SHOW(close(fd));
+    OPEN(fd, eventfd(2, EFD_NONBLOCK | EFD_SEMAPHORE));
+    SHOW(read(fd, &count, 8));
+    printf("%d\n", (int)count);
+    SHOW(read(fd, &count, 8));
+    SHOW(read(fd, &count, 8));
+    SHOW(close(fd));
+    OPEN(fd, timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+    SHOW(timerfd_create(77, 0));
+    show_poll(fd, POLLIN);
+    SHOW(timerfd_settime(fd, 0, &soon, NULL));
+    SHOW(read(fd, &count, 8));
+    SHOW(timerfd_gettime(fd, &left));
+    printf("%ld %d\n", left.it_interval.tv_nsec, left.it_value.tv_nsec > 0);
+    SHOW(read(fd, &count, 3));
+    soon = (struct itimerspec){{0, 0}, {0, 0}};
+    SHOW(timerfd_settime(fd, 0, &soon, &left));
+    show_poll(fd, POLLIN);
+    SHOW(close(fd));
+    OPEN(fd, (int)syscall(SYS_memfd_create, "name", 1));
+    SHOW(write(fd, "in memory", 9));
+    SHOW(lseek(fd, 0, SEEK_SET));
+    READ(fd);
+    SHOW(close(fd));
+}
+
+/* ---- Limits ------------------------------------------------------------- */
+
+static void check_limits(void)
+{
+    struct rlimit limit, few = {20, 20};
+    int opened = 0;
+
+    puts("-- limits");
+    SHOW(getrlimit(RLIMIT_NOFILE, &limit));
+    few.rlim_max = limit.rlim_max;
+    SHOW(setrlimit(RLIMIT_NOFILE, &few));
+    while (open("/dev/null", O_RDONLY) >= 0)
+        opened++;
+    SHOW(open("/dev/null", O_RDONLY));
+    printf("all used: %d\n", opened > 10 && opened < 20);
+    SHOW(dup2(0, 20));
+    SHOW(fcntl(0, F_DUPFD, 20));
+    while (opened > 0)
+        opened -= close(19 - opened + 1) == 0 || 1;
+    SHOW(setrlimit(RLIMIT_NOFILE, &limit));
+    few.rlim_max = 10;
+    SHOW(setrlimit(RLIMIT_NOFILE, &few));
+}
+
 /* ---- Devices ------------------------------------------------------------ */
 
 static void check_devices(void)
@@ -734,6 +884,9 @@ int main(void)
     check_descriptors();
     check_pipes();
     check_select();
+    check_epoll();
+    check_eventfd();
+    check_limits();
     check_devices();
     chdir("/");
     SHOW(rmdir(directory));
