@@ -8,8 +8,10 @@
 # only the runtime has changed, programs are linked again, not compiled.
 
 PROGRAM_FLAGS := -O2 -g0
-NATIVE_CC := $(MUSL_CC) -static -idirafter /usr/include \
-	-idirafter /usr/include/x86_64-linux-gnu
+# Debian's musl lacks crypt(), which nginx calls: it comes from ours, which is of
+# that version, and makes no system call.
+NATIVE_CRYPT := $(CURDIR)/build/programs/native/crypt.o
+NATIVE_CC := $(MUSL_CC) -static -idirafter $(CURDIR)/build/sysroot/include
 PROGRAM_IMAGES :=
 NATIVE_PROGRAMS :=
 
@@ -20,7 +22,7 @@ build/src/$1: .ci/debian-source
 	$$Q{ $$< $1 $2 $$@ || { echo "taking the newest $1 instead" && $$< $1 '' $$@; }; } && touch $$@
 endef
 
-# program_build VARIANT,NAME,PACKAGE,COMPILER,NEEDS TO COMPILE,NEEDS TO LINK,OUTPUTS
+# program_build VARIANT,NAME,PACKAGE,COMPILER,NEEDS TO COMPILE,NEEDS TO LINK,OUTPUTS,LIBS
 define program_build
 build/programs/$1/$2/.fresh: images/$2/build images/programs.mk $5 | build/src/$3
 	$$Qrm -rf $$(@D) && mkdir -p $$(@D)/bin && touch $$@
@@ -28,17 +30,23 @@ build/programs/$1/$2/.fresh: images/$2/build images/programs.mk $5 | build/src/$
 $7 &: build/programs/$1/$2/.fresh $6
 	$$(call say,PROGRAM,$1/$2)
 	@mkdir -p $$(dir $7)
-	+$$Qcd $$(<D) && { CC='$4' FLAGS='$(PROGRAM_FLAGS) -ffile-prefix-map=$(CURDIR)=.' \
+	+$$Qcd $$(<D) && { CC='$4' LIBS='$8' FLAGS='$(PROGRAM_FLAGS) -ffile-prefix-map=$(CURDIR)=.' \
 		$(CURDIR)/images/$2/build $(CURDIR)/build/src/$3 $$(CURDIR)/$$(<D) \
 		>log 2>&1 || { tail -n 30 log; exit 1; }; }
 	$$Q$$(foreach o,$7,cp $$(<D)/bin/$$(basename $$(notdir $$o)) $$o;)
 endef
 
+$(NATIVE_CRYPT): build/sysroot/.musl
+	@mkdir -p $(@D)/crypt
+	$Qcd $(@D)/crypt && ar x $(CURDIR)/build/sysroot/lib/libc.a \
+		$$(ar t $(CURDIR)/build/sysroot/lib/libc.a | grep crypt) && \
+		ld -r -o $@ *.o
+
 # program NAME,PACKAGE,VERSION,PROGRAMS
 define program
 $(call program_source,$2,$3)
 $(call program_build,guest,$1,$2,$(CURDIR)/build/mayfly-cc,build/sysroot/.musl,build/mayfly-cc build/sysroot/.runtime,$(patsubst %,build/images/%.elf,$4))
-$(call program_build,native,$1,$2,$(NATIVE_CC),,,$(addprefix build/native/,$4))
+$(call program_build,native,$1,$2,$(NATIVE_CC),$(NATIVE_CRYPT),,$(addprefix build/native/,$4),$(NATIVE_CRYPT))
 PROGRAM_IMAGES += $(patsubst %,build/images/%.elf,$4)
 NATIVE_PROGRAMS += $(addprefix build/native/,$4)
 endef
