@@ -66,7 +66,7 @@ endif
 CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c)
 LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
 	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
-GUEST := $(wildcard guest_rt/*.[chS] guest_rt/mayfly.specs guest_rt/mayfly.ld \
+GUEST := $(wildcard guest_rt/*.[chS] guest_rt/lwip/*.[ch] guest_rt/mayfly.specs guest_rt/mayfly.ld \
 	guest_rt/include/mayfly/*.h)
 IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
 	$(wildcard images/*/main.c))
@@ -159,9 +159,19 @@ build/sysroot/.musl: $(shell find guest_rt/musl -type f) \
 	$(call say,MUSL,$(@D))
 	$Qguest_rt/musl/build build/src/musl build/musl $(@D) && touch $@
 
-build/sysroot/.runtime: build/sysroot/.musl $(GUEST) guest_rt/build-rt
+build/src/lwip: .ci/debian-source
+	$(call say,SOURCE,lwip)
+	$Q$< lwip 2.1.3+dfsg1-2 $@ && touch $@
+
+build/sysroot/.lwip: build/sysroot/.musl guest_rt/lwip/build \
+		$(wildcard guest_rt/lwip/*.h guest_rt/lwip/arch/*.h) | build/src/lwip
+	$(call say,LWIP,$(@D))
+	$Qguest_rt/lwip/build build/src/lwip build/obj/lwip $(@D) && touch $@
+
+build/sysroot/.runtime: build/sysroot/.musl build/sysroot/.lwip $(GUEST) \
+		guest_rt/build-rt
 	$(call say,RUNTIME,$(@D))
-	$Qguest_rt/build-rt build/obj/guest $(@D) && touch $@
+	$Qguest_rt/build-rt build/obj/guest $(@D) build/src/lwip build/obj/lwip && touch $@
 
 build/mayfly-cc build/mayfly-c++: build/%: guest_rt/%
 	$(call say,COPY,$@)

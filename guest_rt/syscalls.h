@@ -61,21 +61,23 @@
     X(38, setitimer, 3, NONE, "")                                             \
     X(39, getpid, 0, FULL, "")                                                \
     X(40, sendfile, 4, FULL, "")                                              \
-    X(41, socket, 3, NONE, "")                                                \
-    X(42, connect, 3, NONE, "")                                               \
-    X(43, accept, 3, NONE, "")                                                \
-    X(44, sendto, 6, NONE, "")                                                \
-    X(45, recvfrom, 6, NONE, "")                                              \
-    X(46, sendmsg, 3, NONE, "")                                               \
-    X(47, recvmsg, 3, NONE, "")                                               \
-    X(48, shutdown, 2, NONE, "")                                              \
-    X(49, bind, 3, NONE, "")                                                  \
-    X(50, listen, 2, NONE, "")                                                \
-    X(51, getsockname, 3, NONE, "")                                           \
-    X(52, getpeername, 3, NONE, "")                                           \
-    X(53, socketpair, 4, NONE, "")                                            \
-    X(54, setsockopt, 5, NONE, "")                                            \
-    X(55, getsockopt, 5, NONE, "")                                            \
+    X(41, socket, 3, PARTIAL,                                                 \
+      "AF_INET, AF_INET6, AF_UNIX, lists of AF_NETLINK; no raw sockets")      \
+    X(42, connect, 3, FULL, "")                                               \
+    X(43, accept, 3, FULL, "")                                                \
+    X(44, sendto, 6, FULL, "")                                                \
+    X(45, recvfrom, 6, FULL, "")                                              \
+    X(46, sendmsg, 3, FULL, "")                                               \
+    X(47, recvmsg, 3, PARTIAL, "no IP_PKTINFO and its like")                  \
+    X(48, shutdown, 2, FULL, "")                                              \
+    X(49, bind, 3, FULL, "")                                                  \
+    X(50, listen, 2, FULL, "")                                                \
+    X(51, getsockname, 3, FULL, "")                                           \
+    X(52, getpeername, 3, FULL, "")                                           \
+    X(53, socketpair, 4, FULL, "")                                            \
+    X(54, setsockopt, 5, PARTIAL,                                             \
+      "SO_LINGER does not wait; SO_REUSEPORT shares nothing")                 \
+    X(55, getsockopt, 5, PARTIAL, "TCP_INFO: states, sizes and times only")   \
     X(56, clone, 5, PARTIAL, "threads by musl; no processes: ENOSYS")         \
     X(57, fork, 0, NONE, "")                                                  \
     X(58, vfork, 0, NONE, "")                                                 \
@@ -296,7 +298,7 @@
     X(286, timerfd_settime, 4, PARTIAL,                                       \
       "TFD_TIMER_CANCEL_ON_SET has no effect")                                \
     X(287, timerfd_gettime, 2, FULL, "")                                      \
-    X(288, accept4, 4, NONE, "")                                              \
+    X(288, accept4, 4, FULL, "")                                              \
     X(289, signalfd4, 4, NONE, "")                                            \
     X(290, eventfd2, 2, FULL, "")                                             \
     X(291, epoll_create1, 1, FULL, "")                                        \
@@ -307,7 +309,7 @@
     X(296, pwritev, 5, FULL, "")                                              \
     X(297, rt_tgsigqueueinfo, 4, FULL, "")                                    \
     X(298, perf_event_open, 5, NONE, "")                                      \
-    X(299, recvmmsg, 5, NONE, "")                                             \
+    X(299, recvmmsg, 5, PARTIAL, "as recvmsg")                                \
     X(300, fanotify_init, 2, NONE, "")                                        \
     X(301, fanotify_mark, 6, NONE, "")                                        \
     X(302, prlimit64, 4, PARTIAL, "only RLIMIT_NOFILE is enforced")           \
@@ -315,7 +317,7 @@
     X(304, open_by_handle_at, 3, NONE, "")                                    \
     X(305, clock_adjtime, 2, NONE, "")                                        \
     X(306, syncfs, 1, FULL, "")                                               \
-    X(307, sendmmsg, 4, NONE, "")                                             \
+    X(307, sendmmsg, 4, FULL, "")                                             \
     X(308, setns, 2, NONE, "")                                                \
     X(309, getcpu, 3, NONE, "")                                               \
     X(310, process_vm_readv, 6, NONE, "")                                     \

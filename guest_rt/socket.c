@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets: the system calls that make, name and connect them. */
+#include "guest_rt/socket.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "guest_rt/syscalls.h"
+
+#define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
+
+/* The boundary of a call on one socket, which `call` is about. */
+#define ON_SOCKET(fd, result, call)            \
+    do {                                       \
+        struct socket *socket;                 \
+        mf_lock();                             \
+        (result) = socket_get((fd), &socket);  \
+        if (!(result)) {                       \
+            struct file *file_ = socket->file; \
+            (result) = (call);                 \
+            file_put(file_);                   \
+        }                                      \
+        mf_unlock();                           \
+    } while ((result) == -EINTR && sched_restart())
+
+/* ---- Names --------------------------------------------------------------- */
+
+/* A name that a program gives. Returns 0 or -errno. */
+static int read_name(long address, long bytes, struct socket_name *name)
+{
+    if ((int)bytes < 0 || (size_t)(int)bytes > sizeof(name->raw))
+        return -EINVAL;
+    if (!address && bytes)
+        return -EFAULT;
+    *name = (struct socket_name){.bytes = (socklen_t)bytes};
+    memcpy(name->raw, (const void *)address, (size_t)bytes);
+    /* A path may fill its field to the end. */
+    return 0;
+}
+
+/* Hands a name to a program, cut to its room. Returns 0 or -errno. */
+static int write_name(const struct socket_name *name, long address,
+                      long bytes_at)
+{
+    socklen_t *bytes = (socklen_t *)bytes_at;
+
+    if (!address)
+        return 0;
+    if (!bytes)
+        return -EFAULT;
+    if ((int)*bytes < 0)
+        return -EINVAL;
+    memcpy((void *)address, name->raw,
+           *bytes < name->bytes ? *bytes : name->bytes);
+    *bytes = name->bytes;
+    return 0;
+}
+
+/* ---- Making them --------------------------------------------------------- */
+
+static int create(int domain, int type, int protocol, struct socket **socket)
+{
+    if (type <= 0 || type > SOCK_PACKET)
+        return -EINVAL;
+    switch (domain) {
+    case AF_INET:
+    case AF_INET6:
+        return socket_inet_create(domain, type, protocol, socket);
+    case AF_UNIX:
+        if (protocol && protocol != PF_UNIX)
+            return -EPROTONOSUPPORT;
+        return socket_unix_create(type, socket);
+    case AF_NETLINK:
+        return socket_netlink_create(type, protocol, socket);
+    default:
+        return -EAFNOSUPPORT;
+    }
+}
+
+long __mayfly_sys_socket(long domain, long type, long protocol)
+{
+    struct socket *socket;
+    long result;
+
+    if (type & ~(TYPE_FLAGS | 0xfl))
+        return -EINVAL;
+    mf_lock();
+    result = create((int)domain, (int)type & 0xf, (int)protocol, &socket);
+    if (!result)
+        result = socket_install(socket, (int)type & TYPE_FLAGS);
+    mf_unlock();
+    return result;
+}
+
+/* ---- Naming and connecting ----------------------------------------------- */
+
+long __mayfly_sys_bind(long fd, long address, long bytes)
+{
+    struct socket_name name;
+    long result, error = read_name(address, bytes, &name);
+
+    ON_SOCKET(fd, result, error ? error : socket->ops->bind(socket, &name));
+    return result;
+}
+
+long __mayfly_sys_connect(long fd, long address, long bytes)
+{
+    struct socket_name name;
+    long result, error = read_name(address, bytes, &name);
+
+    ON_SOCKET(fd, result, error ? error : socket->ops->connect(socket, &name));
+    return result;
+}
+
+long __mayfly_sys_listen(long fd, long backlog)
+{
+    long result;
+
+    ON_SOCKET(fd, result,
+              socket->ops->listen ? socket->ops->listen(socket, (int)backlog)
+                                  : -EOPNOTSUPP);
+    return result;
+}
+
+long __mayfly_sys_shutdown(long fd, long how)
+{
+    long result;
+
+    ON_SOCKET(fd, result,
+              how < SHUT_RD || how > SHUT_RDWR
+                  ? -EINVAL
+                  : socket->ops->shutdown(socket, (int)how));
+    return result;
+}
+
+static long get_name(struct socket *socket, bool peer, long address, long bytes)
+{
+    struct socket_name name = {0};
+    int error = socket->ops->get_name(socket, peer, &name);
+
+    return error ? error : write_name(&name, address, bytes);
+}
+
+long __mayfly_sys_getsockname(long fd, long address, long bytes)
+{
+    long result;
+
+    ON_SOCKET(fd, result, get_name(socket, false, address, bytes));
+    return result;
+}
+
+long __mayfly_sys_getpeername(long fd, long address, long bytes)
+{
+    long result;
+
+    ON_SOCKET(fd, result, get_name(socket, true, address, bytes));
+    return result;
+}
+
+/* ---- Accepting ----------------------------------------------------------- */
+
+static long accept_one(struct socket *socket, long address, long bytes,
+                       int flags)
+{
+    struct socket_name name = {0};
+    struct socket *accepted;
+    int error;
+
+    if (!socket->ops->accept)
+        return -EOPNOTSUPP;
+    error = socket->ops->accept(socket, &accepted);
+    if (error)
+        return error;
+    if (address && accepted->ops->get_name(accepted, true, &name) == 0)
+        error = write_name(&name, address, bytes);
+    if (error) {
+        accepted->ops->release(accepted);
+        return error;
+    }
+    return socket_install(accepted, flags);
+}
+
+long __mayfly_sys_accept4(long fd, long address, long bytes, long flags)
+{
+    long result;
+
+    if (flags & ~(long)TYPE_FLAGS)
+        return -EINVAL;
+    ON_SOCKET(fd, result, accept_one(socket, address, bytes, (int)flags));
+    return result;
+}
+
+long __mayfly_sys_accept(long fd, long address, long bytes)
+{
+    return __mayfly_sys_accept4(fd, address, bytes, 0);
+}

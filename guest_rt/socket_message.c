@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets: the system calls that send and receive. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "guest_rt/runtime.h"
+#include "guest_rt/socket.h"
+#include "guest_rt/syscalls.h"
+
+/* How the structures look to the kernel: musl's have padding for it. */
+
+/* Adds up and checks pieces. Returns 0 or -errno. */
+static int add_pieces(const struct iovec *iov, size_t count,
+                      struct socket_message *message)
+{
+    long bytes;
+
+    if (count > IOV_MAX)
+        return -EMSGSIZE;
+    if (count && !user_can_reach(iov, count * sizeof(*iov)))
+        return -EFAULT;
+    bytes = file_check_pieces(iov, (long)count);
+    if (bytes < 0)
+        return (int)bytes;
+    message->iov = iov;
+    message->count = (int)count;
+    message->bytes = (size_t)bytes;
+    return 0;
+}
+
+static int read_name(const void *address, socklen_t bytes,
+                     struct socket_name *name, struct socket_message *message)
+{
+    message->name = NULL;
+    if (!address || !bytes)
+        return 0;
+    if ((int)bytes < 0 || bytes > sizeof(name->raw))
+        return -EINVAL;
+    *name = (struct socket_name){.bytes = bytes};
+    memcpy(name->raw, address, bytes);
+    message->name = name;
+    return 0;
+}
+
+/* ---- One message --------------------------------------------------------- */
+
+static long send_one(long fd, struct socket_message *message)
+{
+    struct socket *socket;
+    struct file *file;
+    long result;
+
+    do {
+        mf_lock();
+        result = socket_get(fd, &socket);
+        if (!result) {
+            file = socket->file;
+            result = socket->ops->send(socket, message);
+            file_put(file);
+        }
+        mf_unlock();
+    } while (result == -EINTR && sched_restart());
+    return result;
+}
+
+static long receive_one(long fd, struct socket_message *message)
+{
+    struct socket *socket;
+    struct file *file;
+    long result;
+
+    do {
+        mf_lock();
+        result = socket_get(fd, &socket);
+        if (!result) {
+            file = socket->file;
+            if (message->flags & MSG_OOB)
+                result = -EINVAL;
+            else if (message->flags & MSG_ERRQUEUE)
+                result = -EAGAIN;
+            else
+                result = socket->ops->receive(socket, message);
+            file_put(file);
+        }
+        mf_unlock();
+    } while (result == -EINTR && sched_restart());
+    return result;
+}
+
+long __mayfly_sys_sendto(long fd, long buffer, long bytes, long flags,
+                         long address, long address_bytes)
+{
+    struct iovec piece = {(void *)buffer, (size_t)bytes};
+    struct socket_message message = {.flags = (int)flags};
+    struct socket_name name;
+    int error = add_pieces(&piece, 1, &message);
+
+    if (!error)
+        error = read_name((const void *)address, (socklen_t)address_bytes,
+                          &name, &message);
+    return error ? error : send_one(fd, &message);
+}
+
+long __mayfly_sys_recvfrom(long fd, long buffer, long bytes, long flags,
+                           long address, long address_bytes)
+{
+    struct iovec piece = {(void *)buffer, (size_t)bytes};
+    struct socket_name name = {0};
+    struct socket_message message = {.flags = (int)flags,
+                                     .name = address ? &name : NULL};
+    socklen_t *room = (socklen_t *)address_bytes;
+    int error = add_pieces(&piece, 1, &message);
+    long result;
+
+    if (error)
+        return error;
+    result = receive_one(fd, &message);
+    if (result < 0 || !address || !room)
+        return result;
+    memcpy((void *)address, name.raw, *room < name.bytes ? *room : name.bytes);
+    *room = name.bytes;
+    return result;
+}
+
+static long send_header(long fd, const struct msghdr *header, int flags)
+{
+    struct socket_message message = {.flags = flags};
+    struct socket_name name;
+    int error =
+        add_pieces(header->msg_iov, (size_t)header->msg_iovlen, &message);
+
+    if (!error)
+        error =
+            read_name(header->msg_name, header->msg_namelen, &name, &message);
+    if (error)
+        return error;
+    message.control = header->msg_controllen ? header->msg_control : NULL;
+    message.control_bytes = header->msg_controllen;
+    return send_one(fd, &message);
+}
+
+static long receive_header(long fd, struct msghdr *header, int flags)
+{
+    struct socket_name name = {0};
+    struct socket_message message = {
+        .flags = flags,
+        .name = header->msg_name ? &name : NULL,
+        .control = header->msg_control,
+        .control_bytes = header->msg_control ? header->msg_controllen : 0,
+    };
+    int error =
+        add_pieces(header->msg_iov, (size_t)header->msg_iovlen, &message);
+    long result;
+
+    if (error)
+        return error;
+    result = receive_one(fd, &message);
+    if (result < 0)
+        return result;
+    if (header->msg_name) {
+        memcpy(header->msg_name, name.raw,
+               header->msg_namelen < name.bytes ? header->msg_namelen
+                                                : name.bytes);
+        header->msg_namelen = name.bytes;
+    }
+    header->msg_controllen = (socklen_t)message.control_used;
+    header->msg_flags = message.result_flags | (flags & MSG_CMSG_CLOEXEC);
+    return result;
+}
+
+long __mayfly_sys_sendmsg(long fd, long header, long flags)
+{
+    return send_header(fd, (const struct msghdr *)header, (int)flags);
+}
+
+long __mayfly_sys_recvmsg(long fd, long header, long flags)
+{
+    return receive_header(fd, (struct msghdr *)header, (int)flags);
+}
+
+/* ---- Several messages ---------------------------------------------------- */
+
+long __mayfly_sys_sendmmsg(long fd, long headers, long count, long flags)
+{
+    struct mmsghdr *each = (struct mmsghdr *)headers;
+    long done = 0, result = 0;
+
+    for (; done < count && done < IOV_MAX; done++) {
+        result = send_header(fd, &each[done].msg_hdr, (int)flags);
+        if (result < 0)
+            break;
+        each[done].msg_len = (unsigned)result;
+    }
+    return done ? done : result;
+}
+
+/* As on Linux, the timeout is looked at after each message only. */
+long __mayfly_sys_recvmmsg(long fd, long headers, long count, long flags,
+                           long timeout)
+{
+    struct mmsghdr *each = (struct mmsghdr *)headers;
+    const struct timespec *limit = (const struct timespec *)timeout;
+    uint64_t deadline = WAIT_NO_END;
+    long done = 0, result = 0;
+
+    if (limit)
+        deadline = mf_clock_monotonic() + (uint64_t)limit->tv_sec * 1000000000 +
+                   (uint64_t)limit->tv_nsec;
+    for (; done < count && done < IOV_MAX; done++) {
+        int now = (int)flags & ~MSG_WAITFORONE;
+
+        if (done > 0 && flags & MSG_WAITFORONE)
+            now |= MSG_DONTWAIT;
+        result = receive_header(fd, &each[done].msg_hdr, now);
+        if (result < 0)
+            break;
+        each[done].msg_len = (unsigned)result;
+        if (limit && mf_clock_monotonic() >= deadline) {
+            done++;
+            break;
+        }
+    }
+    return done ? done : result;
+}
