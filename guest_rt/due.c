@@ -16,6 +16,8 @@ void mf_due(void)
     do {
         mf_lock();
         mf_runtime_lock.due = false;
+        if (signal_host_look)
+            signal_host_look();
         if (sched_due)
             sched_due();
         mf_runtime_lock.depth--;

@@ -38,6 +38,7 @@ mf_fault_take:
 	xsave64 (%rsp)
 	mov %r12, %rdi
 	mov %rsp, %rsi
+	mov %rsp, %rsi
 	call signal_fault
 	mov %eax, %ebx
 	mov ASM_BOOT_XCR0, %eax
@@ -46,6 +47,7 @@ mf_fault_take:
 	jmp 2f
 1:	fxsave64 (%rsp)
 	mov %r12, %rdi
+	mov %rsp, %rsi
 	mov %rsp, %rsi
 	call signal_fault
 	mov %eax, %ebx
@@ -76,8 +78,8 @@ resume: /* with the frame that rdi points to, which is on this stack */
 	.size mf_fault_take, . - mf_fault_take
 
 /* Whoever contains this wants fault addresses (note.h); paging.c wants more. */
-	.weak mf_note_flags
-	.set mf_note_flags, 1
+	.globl mf_needs_fault_address
+	.set mf_needs_fault_address, 1
 
 	.weak signal_fault
 	.section .note.GNU-stack, "", @progbits

@@ -41,7 +41,7 @@ mf_fault_flushed:
 	.size mf_fault_flushed, . - mf_fault_flushed
 
 /* Images that contain this edit their page tables, and take page faults. */
-	.globl mf_note_flags
-	.set mf_note_flags, 3
+	.globl mf_needs_paging
+	.set mf_needs_paging, 1
 
 	.section .note.GNU-stack, "", @progbits

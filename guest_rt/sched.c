@@ -315,10 +315,13 @@ void sched_wake(struct thread *thread)
 
 void sched_interrupt(struct thread *thread)
 {
-    if (thread == thread_current)
-        mf_note_due();
-    else if (thread->state == THREAD_BLOCKED && thread->interruptible)
+    /* The one that blocked last is the current one while all are blocked. */
+    if (thread->state != THREAD_BLOCKED) {
+        if (thread == thread_current)
+            mf_note_due();
+    } else if (thread->interruptible) {
         make_ready(thread);
+    }
 }
 
 void sched_sleep_until(uint64_t deadline_ns)

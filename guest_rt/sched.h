@@ -201,6 +201,7 @@ static inline bool timer_is_running(const struct timer *timer)
 struct source {
     struct source *next, **link; /* link is NULL while it is not added */
     bool armed;                  /* asked for an event that has not come */
+    bool quiet; /* interrupts those who compute without being asked to */
     uint64_t event;
     bool (*ready)(struct source *source);
     bool (*arm)(struct source *source);

@@ -33,6 +33,7 @@
 static struct source *sources;
 static struct source *cursor;  /* the next to be looked at */
 static uint64_t source_events; /* of all sources */
+static unsigned asked_count;   /* sources that are not quiet */
 static bool looking, idle;
 static uint64_t looked_ns; /* when all were looked at last */
 static uint64_t slice_ns;  /* the upcall's deadline as it was set; 0: none */
@@ -50,6 +51,7 @@ void source_add(struct source *source)
         sources->link = &source->next;
     sources = source;
     source_events |= source->event;
+    asked_count += !source->quiet;
 }
 
 void source_remove(struct source *source)
@@ -58,6 +60,7 @@ void source_remove(struct source *source)
         return;
     if (cursor == source)
         cursor = source->next;
+    asked_count -= !source->quiet;
     *source->link = source->next;
     if (source->next)
         source->next->link = source->link;
@@ -163,7 +166,7 @@ static void set_slice(const struct thread *running, uint64_t now_ns)
 
     if (sched_has_ready())
         at_ns = min_u64(at_ns, sched_slice_end_ns());
-    if (sources)
+    if (asked_count > 0)
         at_ns = min_u64(at_ns, now_ns + TICK_NS);
     if (at_ns == WAIT_NO_END)
         at_ns = 0;
@@ -243,10 +246,10 @@ struct thread *sched_idle(void)
         next = sched_take_ready();
         if (next)
             break;
-        if (sources && poll_spin(&idle_poll, is_due, NULL))
+        if (asked_count > 0 && poll_spin(&idle_poll, is_due, NULL))
             continue;
         sleep_for_work();
-        if (sources)
+        if (asked_count > 0)
             poll_woke(&idle_poll);
     }
     idle = false;

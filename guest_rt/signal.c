@@ -170,10 +170,10 @@ static struct thread *choose(int number)
 static void tell(struct thread *thread)
 {
     thread->signals.due = true;
-    if (thread == thread_current)
-        mf_runtime_lock.due = true;
-    else if (sched_interrupt)
+    if (sched_interrupt)
         sched_interrupt(thread);
+    else
+        mf_runtime_lock.due = true;
 }
 
 /* Tells others of what is pending for the process and was told to a thread. */

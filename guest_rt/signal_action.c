@@ -24,6 +24,7 @@ static void set_action(int number, const struct signal_action *wanted)
     action->mask &= ~SIGNALS_UNBLOCKABLE;
     if (signal_is_ignored(number))
         signal_discard(number);
+    signal_host_handle(number, action->handler != (void *)SIG_DFL);
 }
 
 long __mayfly_sys_rt_sigaction(long number, long wanted, long old, long bytes)

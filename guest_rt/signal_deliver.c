@@ -64,14 +64,13 @@ static void describe_vectors(ucontext_t *context, const struct place *place)
 }
 
 /* The registers that a context has where a frame has them. */
+/* clang-format off */
 #define EACH_GENERAL(X)                                                     \
-    X(R8, r8)                                                               \
-    X(R9, r9)                                                               \
-    X(R10, r10)                                                             \
-    X(R11, r11)                                                             \
-    X(R12, r12) X(R13, r13) X(R14, r14) X(R15, r15) X(RDI, rdi) X(RSI, rsi) \
-        X(RBP, rbp) X(RBX, rbx) X(RDX, rdx) X(RAX, rax) X(RCX, rcx)
+    X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13)     \
+    X(R14, r14) X(R15, r15) X(RDI, rdi) X(RSI, rsi) X(RBP, rbp) X(RBX, rbx) \
+    X(RDX, rdx) X(RAX, rax) X(RCX, rcx)
 #define EACH_REGISTER(X) EACH_GENERAL(X) X(RSP, rsp) X(RIP, rip)
+/* clang-format on */
 
 static void fill_context(ucontext_t *context, const struct place *place,
                          uint64_t mask)

@@ -6,6 +6,12 @@
 #include "syscalls.h"
 #include "thread.h"
 
+/* What others name as weak: without any handler there would be no end to it. */
+static void (*const needed[])(void) __attribute__((used)) = {
+    signal_link_deliver,
+    mf_note_due,
+};
+
 /* What is told is not always a handler: others may have taken the signal. */
 static long await_handler(long mask, long bytes)
 {

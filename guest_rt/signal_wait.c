@@ -59,6 +59,7 @@ long __mayfly_sys_rt_sigtimedwait(long wanted, long result, long timeout,
         return -EINVAL;
     set = *(const uint64_t *)wanted & ~SIGNALS_UNBLOCKABLE;
     mf_lock();
+    signal_host_await(set);
     number = await(set, deadline_ns, &info);
     mf_unlock();
     if (number > 0 && result)

@@ -99,6 +99,9 @@ bool signal_is_due(const struct thread *thread) __attribute__((weak));
  */
 void signal_deliver_due(void) __attribute__((weak));
 
+/* Takes the host's signals, if there are any. */
+void signal_host_look(void) __attribute__((weak));
+
 /* Whether a call that this interrupted is made again. */
 bool signal_restarts(void) __attribute__((weak));
 
@@ -224,6 +227,13 @@ static inline bool signal_is_sendable(int number)
 {
     return number >= 0 && number <= SIGNALS;
 }
+
+/*
+ * signal_host.c: the signal has an action that is not the default one; somebody
+ * waits for signals of the set. From then on those of the host are the guest's.
+ */
+void signal_host_handle(int number, bool wanted);
+void signal_host_await(uint64_t set);
 
 /* Does nothing but link signal_deliver.c, which others name as weak. */
 void signal_link_deliver(void);

@@ -161,19 +161,40 @@ long __mayfly_sys_nanosleep(long wanted, long left)
 
 int sched_block(uint64_t deadline_ns) __attribute__((weak));
 
-/*
- * Sleeps until then, or a handler has run. Returns 0 or -EINTR. Without the
- * scheduler nobody interrupts it.
- */
+/* The same without the scheduler, where only the host has signals. */
+static int sleep_alone(uint64_t deadline_ns)
+{
+    uint64_t *events = &mf_boot_page()->events;
+    struct thread *self = thread_current;
+
+    if (!signal_host_look) {
+        mf_sleep_until(deadline_ns);
+        return 0;
+    }
+    self->signals.handled = false;
+    while (mf_clock_monotonic() < deadline_ns) {
+        uint64_t until_ns = mf_sleep_deadline(deadline_ns);
+        uint64_t seen = __atomic_and_fetch(
+            events, ~(UINT64_C(1) << MF_EVENT_SIGNAL), __ATOMIC_ACQ_REL);
+
+        mf_lock();
+        signal_host_look();
+        mf_unlock();
+        if (self->signals.handled)
+            return -EINTR;
+        mf_hypercall(MF_HC_WAIT, seen, until_ns);
+    }
+    return 0;
+}
+
+/* Sleeps until then, or until a handler has run. Returns 0 or -EINTR. */
 static int sleep_until(uint64_t deadline_ns)
 {
     struct thread *self = thread_current;
     int result;
 
-    if (!sched_block) {
-        mf_sleep_until(deadline_ns);
-        return 0;
-    }
+    if (!sched_block)
+        return sleep_alone(deadline_ns);
     do {
         mf_lock();
         self->signals.handled = false;

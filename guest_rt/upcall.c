@@ -30,6 +30,7 @@ struct user {
 
 static struct user program, scheduler;
 static mf_upcall_handler *handler;
+static uint64_t always; /* watched whatever the scheduler says */
 static uint64_t watched_came;
 
 /* ---- The boot page ------------------------------------------------------ */
@@ -37,7 +38,8 @@ static uint64_t watched_came;
 static void write_events(void)
 {
     __atomic_store_n(&mf_boot_page()->upcall_events,
-                     program.events | scheduler.events, __ATOMIC_RELAXED);
+                     program.events | scheduler.events | always,
+                     __ATOMIC_RELAXED);
 }
 
 /* The earlier one of both deadlines. */
@@ -86,7 +88,7 @@ static uint64_t take_timer(void)
 
 static void deliver(uint64_t events)
 {
-    uint64_t ours = events & scheduler.events;
+    uint64_t ours = events & (scheduler.events | always);
 
     if (events & TIMER && scheduler.events)
         events = (events & ~TIMER) | take_timer();
@@ -169,6 +171,12 @@ void upcall_watch(uint64_t events)
     if (scheduler.events == events)
         return;
     scheduler.events = events;
+    write_events();
+}
+
+void upcall_watch_always(uint64_t events)
+{
+    always |= events;
     write_events();
 }
 

@@ -11,6 +11,9 @@
  */
 void upcall_watch(uint64_t events);
 
+/* And these always, whatever upcall_watch() says. */
+void upcall_watch_always(uint64_t events);
+
 /*
  * So does monotonic time when it reaches this; 0 for never. The monitor looks
  * within 10 ms; if `exact`, a kick makes it look now.

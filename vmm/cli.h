@@ -174,6 +174,9 @@ int cli_start_passt(const struct cli_net *net,
 /* Whether there is a passt in PATH. */
 bool cli_has_passt(void);
 
+/* Ends the process now, as it is. For signal handlers. */
+_Noreturn void cli_end_at_once(int status);
+
 /* What a run is reported on. */
 struct cli_run {
     const char *image; /* its path, as given */

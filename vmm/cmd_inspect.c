@@ -24,6 +24,8 @@ static void print_image(const char *path, const struct mayfly_image *image)
                (unsigned long long)image->stack_bytes >> 10);
     printf("memory   at least %llu KiB\n",
            (unsigned long long)(image->mem_bytes_min + 1023) >> 10);
+    if (image->signals)
+        printf("signals  may want the host's\n");
     if (image->paging)
         printf("paging   edits its page tables (can reach ring 0)\n");
     printf("segments (address, bytes in memory, bytes in file, access)\n");

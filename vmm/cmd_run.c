@@ -22,10 +22,35 @@ static void on_signal(int number)
     mayfly_stop(signalled_vm);
 }
 
+/* The same if the guest does not take it: it may want to see to its end. */
+static void on_signal_for_guest(int number)
+{
+    if (signal_number)
+        cli_end_at_once(CLI_SIGNALLED + number);
+    if (!mayfly_signal(signalled_vm, number))
+        on_signal(number);
+}
+
 static void on_resize(int number)
 {
-    (void)number;
-    mayfly_resize(signalled_vm);
+    if (mayfly_has_terminal(signalled_vm))
+        mayfly_resize(signalled_vm);
+    mayfly_signal(signalled_vm, number);
+}
+
+static void catch_signals_for_guest(void)
+{
+    static const int numbers[] = {SIGINT,  SIGQUIT, SIGUSR1,
+                                  SIGUSR2, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal_for_guest}, before;
+
+    /* One at a time: each looks at what the others noted. */
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        sigaction(numbers[i], &action, &before);
+    /* nohup's: who starts a program may want it to stay. */
+    if (before.sa_handler == SIG_IGN)
+        sigaction(SIGHUP, &before, NULL);
 }
 
 static void catch_signals(struct mayfly *vm)
@@ -36,12 +61,17 @@ static void catch_signals(struct mayfly *vm)
     };
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     const struct sigaction resize = {.sa_handler = on_resize};
+    bool takes_signals = mayfly_takes_signals(vm);
 
     signalled_vm = vm;
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
+    if (takes_signals) {
+        catch_signals_for_guest();
+    } else {
+        sigaction(SIGINT, &stop, NULL);
+        sigaction(SIGTERM, &stop, NULL);
+    }
     sigaction(SIGPIPE, &ignore, NULL);
-    if (mayfly_has_terminal(vm))
+    if (takes_signals || mayfly_has_terminal(vm))
         sigaction(SIGWINCH, &resize, NULL);
 }
 

@@ -14,7 +14,8 @@
 #define PHNUM_MAX       32
 #define NOTES_BYTES_MAX 1024
 #define STACK_BYTES_MAX (1ull << 30)
-#define NOTE_FLAGS      (MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING)
+#define NOTE_FLAGS \
+    (MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING | MF_NOTE_SIGNALS)
 
 /* Reads exactly `bytes` bytes. Returns 0, -ENOEXEC if the file ends before. */
 static int read_at(int fd, void *to, uint64_t bytes, uint64_t offset)
@@ -142,6 +143,7 @@ static int use_note(struct image *image, const uint8_t *desc, size_t bytes,
     image->upcall_entry = note.upcall_entry;
     image->fault_address = note.flags & MF_NOTE_FAULT_ADDRESS;
     image->paging = note.flags & MF_NOTE_PAGING;
+    image->signals = note.flags & MF_NOTE_SIGNALS;
     return 0;
 }
 

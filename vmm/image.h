@@ -55,6 +55,7 @@ struct image {
     uint64_t upcall_entry;          /* inside an executable segment; 0: none */
     bool fault_address;             /* MF_NOTE_FAULT_ADDRESS */
     bool paging;                    /* MF_NOTE_PAGING */
+    bool signals;                   /* MF_NOTE_SIGNALS */
     uint8_t head[IMAGE_HEAD_BYTES]; /* of the file ... */
     size_t head_bytes;              /* ... as far as there is one */
     unsigned segment_count;

@@ -86,6 +86,11 @@ int cli_open_image(const char *path, unsigned *closed, int *status)
     return fd;
 }
 
+_Noreturn void cli_end_at_once(int status)
+{
+    _exit(status);
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2)

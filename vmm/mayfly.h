@@ -259,6 +259,19 @@ bool mayfly_has_terminal(const struct mayfly *vm);
 /* The terminal's size has changed: tells the guest. From where mayfly_stop. */
 void mayfly_resize(struct mayfly *vm);
 
+/*
+ * Whether the image may want signals of the host. After mayfly_load: a program
+ * that runs such an image should pass on those that it gets.
+ */
+bool mayfly_takes_signals(const struct mayfly *vm);
+
+/*
+ * A signal for the guest, by Linux's number. Returns whether the guest gets it:
+ * false if it does not want it, and for SIGINT and SIGTERM also if it has not
+ * taken the last one of that number. From where mayfly_stop.
+ */
+bool mayfly_signal(struct mayfly *vm, int number);
+
 #define MAYFLY_FRAMES_MAX 64
 #define MAYFLY_NAME_BYTES 96
 
@@ -411,6 +424,7 @@ struct mayfly_image {
     uint64_t entry;
     uint64_t stack_bytes;   /* wanted by the image; 0: the monitor's choice */
     uint64_t mem_bytes_min; /* the least memory that it can run in */
+    bool signals;           /* may want signals of the host */
     bool paging;            /* edits its page tables, so it can reach ring 0 */
     unsigned segment_count;
     struct mayfly_segment segments[MAYFLY_SEGMENTS_MAX];

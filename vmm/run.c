@@ -56,6 +56,19 @@ void mayfly_resize(struct mayfly *vm)
     call_thread(vm);
 }
 
+bool mayfly_takes_signals(const struct mayfly *vm)
+{
+    return vm->image.signals;
+}
+
+bool mayfly_signal(struct mayfly *vm, int number)
+{
+    if (!signals_send(&vm->signals, number))
+        return false;
+    call_thread(vm);
+    return true;
+}
+
 /* ---- Before and after ---------------------------------------------------- */
 
 int vm_prepare_run(struct mayfly *vm, char *error)

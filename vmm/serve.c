@@ -252,6 +252,7 @@ bool serve_all(struct mayfly *vm, struct mayfly_result *result)
         console_resize(&vm->console);
         console_resize(&vm->errors);
     }
+    signals_serve(&vm->signals);
     bool ended = serve_some(vm, own_devices(vm), result);
 
     if (vm->console.output_bytes || vm->errors.output_bytes)
@@ -318,7 +319,7 @@ static int sleep_until(struct mayfly *vm, struct pollfd *files, unsigned count,
     os_sigmask(SIG_BLOCK, &all, &before);
     uint64_t now = os_now_ns();
     if (!atomic_load(&vm->stop) && !atomic_load(&vm->resized) &&
-        now < until_ns) {
+        !signals_are_waiting(&vm->signals) && now < until_ns) {
         struct timespec timeout = os_timespec(until_ns - now);
 
         ready = os_ppoll(files, count, until_ns == UINT64_MAX ? NULL : &timeout,

@@ -56,7 +56,9 @@ static bool is_better(const Elf64_Sym *symbol, uint64_t address,
 {
     unsigned type = ELF64_ST_TYPE(symbol->st_info);
 
-    if (symbol->st_shndx == SHN_UNDEF || symbol->st_value > address)
+    /* Absolute symbols are numbers. */
+    if (symbol->st_shndx == SHN_UNDEF || symbol->st_shndx == SHN_ABS ||
+        symbol->st_value > address)
         return false;
     if (type != STT_FUNC && type != STT_NOTYPE)
         return false;

@@ -191,6 +191,8 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
         return result;
     result = upcall_init(&vm->upcalls, &vm->mem, &vm->native.events,
                          vm->image.upcall_entry);
+    if (!result && vm->image.signals)
+        result = signals_init(&vm->signals, &vm->mem, &vm->native.events);
     if (result)
         return error_system(error, result, "cannot find the boot page");
     vcpu_set_entry(&vm->vcpu, &vm->machine, vm->image.entry);
@@ -344,6 +346,7 @@ int mayfly_inspect(int image_fd, struct mayfly_image *out, char *error)
     *out = (struct mayfly_image){
         .abi_major = image.abi_major,
         .abi_minor = image.abi_minor,
+        .signals = image.signals,
         .paging = image.paging,
         .entry = image.entry,
         .stack_bytes = image.stack_bytes,

@@ -6,8 +6,8 @@
 /*
  * vm.c makes and ends VMs, run.c runs them, wait.c is where their guests wait,
  * crash.c explains how they ended. Everything belongs to the thread that has
- * the VM, except `stop` and `resized`, the devices that the I/O thread has once
- * it runs, and what it calls: the listener.
+ * the VM, except `stop`, `resized` and `signals`, the devices that the I/O
+ * thread has once it runs, and what it calls: the listener.
  */
 
 #include <stdatomic.h>
@@ -31,6 +31,7 @@
 #include "vmm/kvm.h"
 #include "vmm/machine.h"
 #include "vmm/mayfly.h"
+#include "vmm/signals.h"
 #include "vmm/tick.h"
 #include "vmm/upcall.h"
 #include "vmm/vcpu.h"
@@ -82,11 +83,12 @@ struct mayfly {
     uint64_t told;         /* events that it knows of, as it goes on */
 
     struct tick tick;
-    uint64_t deadline_ns;   /* host monotonic time; UINT64_MAX: none */
-    _Atomic pid_t thread;   /* the kernel's id of who runs it; 0: nobody */
-    atomic_bool stop;       /* mayfly_stop was called */
-    atomic_bool resized;    /* mayfly_resize was called, and not heard yet */
-    unsigned long os_calls; /* made for this VM so far */
+    uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
+    _Atomic pid_t thread; /* the kernel's id of who runs it; 0: nobody */
+    atomic_bool stop;     /* mayfly_stop was called */
+    atomic_bool resized;  /* mayfly_resize was called, and not heard yet */
+    struct signal_line signals; /* mayfly_signal was called */
+    unsigned long os_calls;     /* made for this VM so far */
 
     struct mayfly_stats stats;
 

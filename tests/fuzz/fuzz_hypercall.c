@@ -54,6 +54,8 @@ static int scripted_signal(int first, ...);
 #define mayfly_run             scripted_mayfly_run
 #define mayfly_stop            scripted_mayfly_stop
 #define mayfly_resize          scripted_mayfly_resize
+#define mayfly_takes_signals   scripted_mayfly_takes_signals
+#define mayfly_signal          scripted_mayfly_signal
 #define serve_prepare          scripted_serve_prepare
 #define serve_end              scripted_serve_end
 #define serve_must_end         scripted_serve_must_end
@@ -69,6 +71,8 @@ int scripted_mayfly_run(struct mayfly *vm, struct mayfly_result *result,
                         char *error);
 void scripted_mayfly_stop(struct mayfly *vm);
 void scripted_mayfly_resize(struct mayfly *vm);
+bool scripted_mayfly_takes_signals(const struct mayfly *vm);
+bool scripted_mayfly_signal(struct mayfly *vm, int number);
 
 #include "vmm/tick.c"
 #include "vmm/serve.c"

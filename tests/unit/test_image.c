@@ -400,12 +400,13 @@ Test(image_read, takes_the_flags_that_it_knows)
 {
     static const struct {
         uint64_t flags;
-        bool fault_address, paging;
+        bool fault_address, paging, signals;
     } cases[] = {
-        {0, false, false},
-        {MF_NOTE_FAULT_ADDRESS, true, false},
-        {MF_NOTE_PAGING, false, true},
-        {MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING, true, true},
+        {0, false, false, false},
+        {MF_NOTE_FAULT_ADDRESS, true, false, false},
+        {MF_NOTE_PAGING, false, true, false},
+        {MF_NOTE_SIGNALS, false, false, true},
+        {MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING, true, true, false},
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -413,12 +414,13 @@ Test(image_read, takes_the_flags_that_it_knows)
         assert_accepted();
         cr_assert_eq(image.fault_address, cases[i].fault_address);
         cr_assert_eq(image.paging, cases[i].paging);
+        cr_assert_eq(image.signals, cases[i].signals);
     }
 }
 
 Test(image_read, refuses_flags_that_it_does_not_know)
 {
-    for (unsigned bit = 2; bit < 64; bit++) {
+    for (unsigned bit = 3; bit < 64; bit++) {
         file.note.desc.flags = 1ull << bit;
         assert_refused("needs features that this monitor lacks");
         file.note.desc.flags |= MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING;

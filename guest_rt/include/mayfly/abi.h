@@ -122,6 +122,12 @@ struct mf_note {
  */
 #define MF_NOTE_PAGING (1u << 1)
 
+/*
+ * The image may want the host's signals (mf_boot.signals_wanted): the monitor
+ * gets ready to pass them on.
+ */
+#define MF_NOTE_SIGNALS (1u << 2)
+
 /* ---- Upcalls --------------------------------------------------------- */
 
 /*
@@ -144,6 +150,18 @@ struct mf_note {
  */
 #define MF_EVENT_TIMER \
     63u /* the bit of the event word that a deadline raises */
+
+/* ---- Signals --------------------------------------------------------- */
+
+/*
+ * Signals that the monitor's process gets are the guest's if it wants them:
+ * bits are by Linux's numbers, 1 << (number - 1). When one of signals_wanted
+ * comes, the monitor sets its bit in signals_came and raises MF_EVENT_SIGNAL;
+ * the guest clears the bit, atomically, when it takes the signal. One that comes
+ * again before that is the same one; if it is SIGINT or SIGTERM, the guest is
+ * held not to listen, and the VM ends as by a signal that is not wanted.
+ */
+#define MF_EVENT_SIGNAL 62u
 
 /* ---- Hypercalls ------------------------------------------------------ */
 
@@ -357,7 +375,9 @@ struct mf_boot {
     uint64_t upcall_deadline_ns; /* monotonic time of MF_EVENT_TIMER, or 0 */
     uint32_t upcall_masked;      /* not 0: upcalls are held back */
     uint32_t reserved1;
-    uint64_t reserved2[4];
+    uint64_t signals_wanted; /* the guest's: see MF_EVENT_SIGNAL; since 1.1 */
+    uint64_t signals_came;   /* the monitor sets bits, the guest clears them */
+    uint64_t reserved2[2];
 
     struct mf_missing missing[MF_MISSING_MAX];
 
@@ -461,6 +481,8 @@ MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
 MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);
 MF_ABI_AT(mf_boot, upcall_masked, 0x198);
+MF_ABI_AT(mf_boot, signals_wanted, 0x1a0);
+MF_ABI_AT(mf_boot, signals_came, 0x1a8);
 MF_ABI_AT(mf_boot, missing, 0x1c0);
 MF_ABI_AT(mf_boot, device_count, 0x240);
 MF_ABI_AT(mf_boot, device_bytes, 0x244);

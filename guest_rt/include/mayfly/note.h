@@ -21,8 +21,8 @@ extern const char mf_fault_stubs[];
 extern const char mf_upcall_entry[] __attribute__((weak));
 
 /*
- * MF_NOTE_* that the program's parts need: an absolute symbol whose address is
- * the value. None defines it in a program that needs none.
+ * MF_NOTE_* of what the image contains (mayfly.ld), as an address: 0 where
+ * another linker script is used.
  */
 extern const char mf_note_flags[] __attribute__((weak));
 
