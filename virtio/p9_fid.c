@@ -135,8 +135,8 @@ void p9_leave(char *path)
  * Of a path that is or begins with `from`. One that would become too long is
  * left: it names nothing any more.
  */
-static void rename_path(char *path, const char *from, size_t from_bytes,
-                        const char *to, size_t to_bytes)
+static void rename_one(char *path, const char *from, size_t from_bytes,
+                       const char *to, size_t to_bytes)
 {
     size_t rest;
 
@@ -157,5 +157,5 @@ void p9_rename_paths(struct p9 *p9, const char *from, const char *to)
 
     for (unsigned i = 0; i < fids->fresh; i++)
         if (fids->fids[i].used)
-            rename_path(fids->paths[i], from, from_bytes, to, to_bytes);
+            rename_one(fids->paths[i], from, from_bytes, to, to_bytes);
 }
