@@ -138,8 +138,7 @@ static void start(void)
         vfs_start_archive();
     if (vfs_start_disks)
         vfs_start_disks();
-    if (vfs_start_shares)
-        vfs_start_shares();
+    vfs_start_shares();
     if (vfs_start_network)
         vfs_start_network();
 }

@@ -182,8 +182,10 @@ int vfs_mount(const char *path, struct vnode *root);
  */
 void vfs_start_archive(void) __attribute__((weak)); /* archive.c */
 void vfs_start_disks(void) __attribute__((weak));   /* mount= */
-void vfs_start_shares(void) __attribute__((weak));  /* share= */
 void vfs_start_network(void) __attribute__((weak)); /* /etc/resolv.conf */
+
+/* Before the network's: share= (p9_mount.c), in every program with paths. */
+void vfs_start_shares(void);
 
 /* The list of what is mounted, the root's first. */
 struct vfs *vfs_first(void);

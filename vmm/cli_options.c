@@ -196,8 +196,8 @@ static int add_share(struct cli_request *request, char *text)
         if (strcmp(request->shares[i].path, share->path) == 0)
             return cli_misuse("run", "two shares at %s", share->path);
     request->share_count++;
-    snprintf(share->guest_option, sizeof(share->guest_option), "share=%u:%s",
-             index, share->path);
+    snprintf(share->guest_option, sizeof(share->guest_option), "share=%u%s:%s",
+             index, share->writable ? "" : ",ro", share->path);
     return cli_add_guest_option(request, share->guest_option);
 }
 
