@@ -178,11 +178,14 @@ build/mayfly-cc build/mayfly-c++: build/%: guest_rt/%
 	$Qinstall -m 755 $< $@
 
 .SECONDEXPANSION:
-build/images/%.elf: $$(wildcard images/$$*/*.[chS]) build/mayfly-cc \
+build/images/%.elf: $$(wildcard images/$$*/*.[chS]) \
+		$$(shell find images/$$*/files -type f 2>/dev/null) build/mayfly-cc \
 		build/sysroot/.runtime Makefile build/flags
 	$(call say,GUEST,$@)
 	@mkdir -p $(@D)
-	$Qbuild/mayfly-cc -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c %.S,$^)
+	$Qbuild/mayfly-cc -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ \
+		$(filter %.c %.S,$(filter-out images/$*/files/%,$^)) \
+		$(patsubst %,--files %,$(wildcard images/$*/files))
 
 include images/programs.mk
 

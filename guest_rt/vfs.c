@@ -134,8 +134,7 @@ static void start(void)
     add_mounted(vfs_root);
     vfs_directory = vnode_get(vfs_root);
     vfs_start_tree();
-    if (vfs_start_archive)
-        vfs_start_archive();
+    vfs_start_archive();
     if (vfs_start_disks)
         vfs_start_disks();
     vfs_start_shares();

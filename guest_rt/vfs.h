@@ -180,7 +180,7 @@ int vfs_mount(const char *path, struct vnode *root);
  * something to mount or to write then defines one. They may use everything in
  * this header, and end the program with a message if they fail.
  */
-void vfs_start_archive(void) __attribute__((weak)); /* archive.c */
+void vfs_start_archive(void);                       /* archive.c */
 void vfs_start_disks(void) __attribute__((weak));   /* mount= */
 void vfs_start_network(void) __attribute__((weak)); /* /etc/resolv.conf */
 

@@ -83,6 +83,13 @@ int cli_parse_disk(char *text, struct cli_disk *disk);
  */
 int cli_open_disk(const struct cli_disk *disk, struct mayfly_disk *opened);
 
+/*
+ * Opens what --files names: a tar archive, or a directory, of which one is
+ * made in memory, of at most 1 GiB. It is a read-only disk. Returns CLI_OK and
+ * fills `*opened`, or CLI_FAILED after saying why not.
+ */
+int cli_open_files(const char *path, struct mayfly_disk *opened);
+
 #define CLI_GUEST_PATH_BYTES 1024 /* of where something is mounted */
 
 /* One --share option. */

@@ -27,6 +27,9 @@ static int print_help(void)
         "                      ro: read-only; direct: past the page cache;\n"
         "                      iops, bps: limits of requests and bytes a "
         "second\n"
+        "  --files DIR|TAR     files that the guest finds in its root: a "
+        "directory of at\n"
+        "                      most 1 GiB, or a tar archive\n"
         "  --share HOSTDIR[,rw][,iops=N][,bps=N]:/PATH\n"
         "                      give the guest a directory of the host, as "
         "/PATH (up to\n"
@@ -235,6 +238,7 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"mem", required_argument, NULL, 'm'},
         {"env", required_argument, NULL, 'e'},
         {"disk", required_argument, NULL, 'd'},
+        {"files", required_argument, NULL, 'f'},
         {"share", required_argument, NULL, 'a'},
         {"net", required_argument, NULL, 'n'},
         {"entropy", no_argument, NULL, 'y'},
@@ -270,6 +274,11 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         case 'd':
             if (add_disk(request, optarg))
                 return CLI_FAILED;
+            break;
+        case 'f':
+            if (request->files)
+                return cli_misuse("run", "--files can be given once");
+            request->files = optarg;
             break;
         case 'a':
             if (add_share(request, optarg))

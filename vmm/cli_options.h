@@ -18,6 +18,8 @@ struct cli_request {
     struct cli_disk disks[MAYFLY_DISKS_MAX];
     unsigned disk_count;
     struct mayfly_disk open_disks[MAYFLY_DISKS_MAX];
+    const char *files; /* an archive or a directory, NULL: none */
+    char files_option[16];
     struct cli_share shares[MAYFLY_SHARES_MAX];
     unsigned share_count;
     struct mayfly_share open_shares[MAYFLY_SHARES_MAX];

@@ -189,6 +189,25 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* The archive of files is the last disk, so that the others keep theirs. */
+static int open_files(struct cli_request *request)
+{
+    unsigned index = request->disk_count;
+
+    if (!request->files)
+        return CLI_OK;
+    if (index == MAYFLY_DISKS_MAX)
+        return cli_misuse("run",
+                          "--files is a disk, too: at most %d are possible",
+                          MAYFLY_DISKS_MAX);
+    request->disk_count++;
+    snprintf(request->files_option, sizeof(request->files_option), "files=%u",
+             index);
+    if (cli_add_guest_option(request, request->files_option))
+        return CLI_FAILED;
+    return cli_open_files(request->files, &request->open_disks[index]);
+}
+
 /* Opens all disks before the sandbox forbids it. */
 static int open_disks(struct cli_request *request)
 {
@@ -196,6 +215,8 @@ static int open_disks(struct cli_request *request)
 
     for (unsigned i = 0; i < request->disk_count && !status; i++)
         status = cli_open_disk(&request->disks[i], &request->open_disks[i]);
+    if (!status)
+        status = open_files(request);
     /* A file that may not grow is the guest's I/O error, not our end. */
     if (request->disk_count > 0)
         signal(SIGXFSZ, SIG_IGN);
