@@ -13,6 +13,9 @@
  */
 long mf_hypercall(unsigned number, uint64_t a, uint64_t b);
 
+/* The instruction alone, without what clocks note of waits (cpu_clock.c). */
+long mf_hypercall_out(unsigned number, uint64_t a, uint64_t b);
+
 /* The time stamp counter, whose rate is mf_clock.tsc_khz. Likewise. */
 uint64_t mf_tsc(void);
 

@@ -196,17 +196,17 @@ static void schedule(uint64_t now_ns)
 
     account(now_ns);
     source_look_sometimes(now_ns);
-    for (;;) {
-        next = sched_take_ready();
-        if (!next) {
-            next = sched_idle();
-            now_ns = run_since_ns = mf_clock_monotonic();
-        }
-        slice_end_ns = now_ns + next->slice_ns;
-        if (!source_watch(next, now_ns))
-            break;
-        /* Somebody has been woken, and goes first. */
+    next = sched_take_ready();
+    if (!next) {
+        next = sched_idle();
+        now_ns = run_since_ns = mf_clock_monotonic();
+    }
+    slice_end_ns = now_ns + next->slice_ns;
+    if (source_watch(next, now_ns) && woken.first) {
+        /* Work has come just now, and goes first. */
         push_first(&rounds, next);
+        next = sched_take_ready();
+        slice_end_ns = now_ns + next->slice_ns;
     }
     next->state = THREAD_RUNNING;
     if (next != thread_current)

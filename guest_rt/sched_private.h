@@ -49,7 +49,7 @@ void source_begin_due(void);
 
 /*
  * `thread` runs from now on: sees to it that it is interrupted when due.
- * Returns true if another one has become ready meanwhile.
+ * Returns whether there was work, which may have made others ready.
  */
 bool source_watch(const struct thread *thread, uint64_t now_ns);
 

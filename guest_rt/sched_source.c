@@ -187,7 +187,7 @@ bool source_watch(const struct thread *thread, uint64_t now_ns)
     bool found = sources && sched_computes(thread) && source_arm();
 
     set_slice(thread, now_ns);
-    return found && sched_has_ready();
+    return found;
 }
 
 void source_note_ready(void)
@@ -272,14 +272,14 @@ static bool poll_source_ready(struct source *source)
 {
     const struct poll_source *self = (struct poll_source *)source;
 
-    return self->ready(self->context);
+    return !self->found && self->ready(self->context);
 }
 
 static bool poll_source_arm(struct source *source)
 {
     const struct poll_source *self = (struct poll_source *)source;
 
-    return self->arm(self->context);
+    return !self->found && self->arm(self->context);
 }
 
 static void poll_source_serve(struct source *source)

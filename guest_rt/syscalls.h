@@ -120,9 +120,10 @@
     X(95, umask, 1, FULL, "")                                                 \
     X(96, gettimeofday, 2, FULL, "")                                          \
     X(97, getrlimit, 2, FULL, "")                                             \
-    X(98, getrusage, 2, NONE, "")                                             \
+    X(98, getrusage, 2, PARTIAL,                                              \
+      "no faults, no blocks; all time is the program's")                      \
     X(99, sysinfo, 1, PARTIAL, "no load averages")                            \
-    X(100, times, 1, NONE, "")                                                \
+    X(100, times, 1, FULL, "")                                                \
     X(101, ptrace, 4, NONE, "")                                               \
     X(102, getuid, 0, FULL, "")                                               \
     X(103, syslog, 3, NONE, "")                                               \
@@ -161,15 +162,15 @@
     X(137, statfs, 2, FULL, "")                                               \
     X(138, fstatfs, 2, FULL, "")                                              \
     X(139, sysfs, 3, NONE, "")                                                \
-    X(140, getpriority, 2, NONE, "")                                          \
-    X(141, setpriority, 3, NONE, "")                                          \
-    X(142, sched_setparam, 2, NONE, "")                                       \
-    X(143, sched_getparam, 2, NONE, "")                                       \
-    X(144, sched_setscheduler, 3, NONE, "")                                   \
-    X(145, sched_getscheduler, 1, NONE, "")                                   \
-    X(146, sched_get_priority_max, 1, NONE, "")                               \
-    X(147, sched_get_priority_min, 1, NONE, "")                               \
-    X(148, sched_rr_get_interval, 2, NONE, "")                                \
+    X(140, getpriority, 2, PARTIAL, "one value for all")                      \
+    X(141, setpriority, 3, PARTIAL, "remembered, without effect")             \
+    X(142, sched_setparam, 2, PARTIAL, "checked, without effect")             \
+    X(143, sched_getparam, 2, PARTIAL, "always 0")                            \
+    X(144, sched_setscheduler, 3, PARTIAL, "checked, without effect")         \
+    X(145, sched_getscheduler, 1, PARTIAL, "always SCHED_OTHER")              \
+    X(146, sched_get_priority_max, 1, FULL, "")                               \
+    X(147, sched_get_priority_min, 1, FULL, "")                               \
+    X(148, sched_rr_get_interval, 2, FULL, "")                                \
     X(149, mlock, 2, FULL, "")                                                \
     X(150, munlock, 2, FULL, "")                                              \
     X(151, mlockall, 1, FULL, "")                                             \
@@ -178,7 +179,7 @@
     X(154, modify_ldt, 3, NONE, "")                                           \
     X(155, pivot_root, 2, NONE, "")                                           \
     X(156, _sysctl, 1, NONE, "")                                              \
-    X(157, prctl, 5, NONE, "")                                                \
+    X(157, prctl, 5, PARTIAL, "names, dumpable, no_new_privs, timer slack")   \
     X(158, arch_prctl, 2, PARTIAL,                                            \
       "ARCH_SET_FS, ARCH_GET_FS, ARCH_SET_GS and ARCH_GET_GS")                \
     X(159, adjtimex, 1, NONE, "")                                             \
@@ -217,8 +218,8 @@
     X(201, time, 1, FULL, "")                                                 \
     X(202, futex, 6, PARTIAL,                                                 \
       "no WAIT_REQUEUE_PI; priorities are not inherited")                     \
-    X(203, sched_setaffinity, 3, NONE, "")                                    \
-    X(204, sched_getaffinity, 3, NONE, "")                                    \
+    X(203, sched_setaffinity, 3, FULL, "")                                    \
+    X(204, sched_getaffinity, 3, FULL, "")                                    \
     X(206, io_setup, 2, NONE, "")                                             \
     X(207, io_destroy, 1, NONE, "")                                           \
     X(208, io_getevents, 5, NONE, "")                                         \
@@ -238,7 +239,7 @@
     X(225, timer_getoverrun, 1, NONE, "")                                     \
     X(226, timer_delete, 1, NONE, "")                                         \
     X(227, clock_settime, 2, NONE, "")                                        \
-    X(228, clock_gettime, 2, PARTIAL, "CPU-time clocks count elapsed time")   \
+    X(228, clock_gettime, 2, FULL, "")                                        \
     X(229, clock_getres, 2, FULL, "")                                         \
     X(230, clock_nanosleep, 4, PARTIAL, "no CPU-time clocks")                 \
     X(231, exit_group, 1, FULL, "")                                           \
@@ -319,7 +320,7 @@
     X(306, syncfs, 1, FULL, "")                                               \
     X(307, sendmmsg, 4, FULL, "")                                             \
     X(308, setns, 2, NONE, "")                                                \
-    X(309, getcpu, 3, NONE, "")                                               \
+    X(309, getcpu, 3, FULL, "")                                               \
     X(310, process_vm_readv, 6, NONE, "")                                     \
     X(311, process_vm_writev, 6, NONE, "")                                    \
     X(312, kcmp, 5, NONE, "")                                                 \
@@ -334,7 +335,7 @@
     X(321, bpf, 3, NONE, "")                                                  \
     X(322, execveat, 5, NONE, "")                                             \
     X(323, userfaultfd, 1, NONE, "")                                          \
-    X(324, membarrier, 3, NONE, "")                                           \
+    X(324, membarrier, 3, PARTIAL, "no SYNC_CORE, no RSEQ")                   \
     X(325, mlock2, 3, FULL, "")                                               \
     X(326, copy_file_range, 6, FULL, "")                                      \
     X(327, preadv2, 6, PARTIAL, "RWF_HIPRI only")                             \

@@ -58,14 +58,23 @@ MAYFLY_INLINE long __syscall5(long n, long a, long b, long c, long d, long e)
 
 /*
  * A cancellation point. musl's own goes through a function that takes any
- * number; build redirects its callers here. __pthread_testcancel does nothing
- * in a program without pthread_cancel.
+ * number; build redirects its callers here. Programs without pthread_cancel
+ * have neither of these (src/thread/cancel_point.c). What begin returns other
+ * than 0 is the call's result.
  */
-void __pthread_testcancel(void);
+long __mayfly_cp_begin(long n, const volatile int **outer)
+    __attribute__((__weak__));
+long __mayfly_cp_end(long n, long result, const volatile int *outer)
+    __attribute__((__weak__));
 
 MAYFLY_INLINE long __mayfly_syscall_cp(long n, long a, long b, long c, long d,
                                        long e, long f)
 {
-    __pthread_testcancel();
-    return __syscall6(n, a, b, c, d, e, f);
+    const volatile int *outer = 0;
+    long result = __mayfly_cp_begin ? __mayfly_cp_begin(n, &outer) : 0;
+
+    if (result)
+        return result;
+    result = __syscall6(n, a, b, c, d, e, f);
+    return __mayfly_cp_end ? __mayfly_cp_end(n, result, outer) : result;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The cancellable system call of pthread_cancel.c. */
+/* What pthread_cancel.c takes for the cancellable system call. */
 
 /*
- * long __syscall_cp_asm(volatile int *cancel, long n, long a..f)
- *
- * A signal that arrives between __cp_begin and __cp_end would cancel the call
- * here. None arrives asynchronously yet, so the range is only the check.
+ * System calls are called directly (syscall_arch.h), so nobody calls
+ * __syscall_cp_asm, and no program counter is between __cp_begin and __cp_end:
+ * cancel_point.c does it. Asynchronous cancellation goes on at __cp_cancel,
+ * wherever the stack pointer is.
  */
 .text
 .global __cp_begin
@@ -14,28 +14,19 @@
 .hidden __cp_end
 .global __cp_cancel
 .hidden __cp_cancel
-.hidden __cancel
 .global __syscall_cp_asm
 .hidden __syscall_cp_asm
 .type __syscall_cp_asm, @function
 __syscall_cp_asm:
 __cp_begin:
-	cmpl $0, (%rdi)
-	jne __cp_cancel
 __cp_end:
-	push %rbp
-	mov %rsp, %rbp
-	mov %rsi, %rdi
-	mov %rdx, %rsi
-	mov %rcx, %rdx
-	mov %r8, %rcx
-	mov %r9, %r8
-	mov 16(%rbp), %r9
-	push $0
-	push 24(%rbp)
-	call __mayfly_syscall
-	leave
-	ret
-__cp_cancel:
-	jmp __cancel
+	ud2
 .size __syscall_cp_asm, . - __syscall_cp_asm
+
+.type __cp_cancel, @function
+__cp_cancel:
+	and $-16, %rsp
+	xor %ebp, %ebp
+	call __mayfly_cancel_now
+	ud2
+.size __cp_cancel, . - __cp_cancel

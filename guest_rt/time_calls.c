@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls about time: clocks and sleeping. */
+#include <errno.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "guest_rt/cpu_clock.h"
+#include "guest_rt/hypercall.h"
+#include "guest_rt/runtime.h"
+#include "guest_rt/syscalls.h"
+#include "guest_rt/thread.h"
+
+#define NS_PER_S 1000000000ull
+
+static uint64_t saturating_add(uint64_t a, uint64_t b)
+{
+    return a + b < a ? UINT64_MAX : a + b;
+}
+
+/* Sets *ns; returns 0 or -EINVAL. What is out of range becomes the longest. */
+static int timespec_to_ns(const struct timespec *time, uint64_t *ns)
+{
+    if (time->tv_sec < 0 || time->tv_nsec < 0 ||
+        time->tv_nsec >= (long)NS_PER_S)
+        return -EINVAL;
+    if ((uint64_t)time->tv_sec >= UINT64_MAX / NS_PER_S)
+        *ns = UINT64_MAX;
+    else
+        *ns = (uint64_t)time->tv_sec * NS_PER_S + (uint64_t)time->tv_nsec;
+    return 0;
+}
+
+static struct timespec ns_to_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S),
+                             .tv_nsec = (long)(ns % NS_PER_S)};
+}
+
+static long read_cpu_clock(long clock, struct timespec *time)
+{
+    uint64_t ns;
+    int error;
+
+    mf_lock();
+    error = cpu_clock_read((clockid_t)clock, &ns);
+    mf_unlock();
+    if (!error)
+        *time = ns_to_timespec(ns);
+    return error;
+}
+
+long __mayfly_sys_clock_gettime(long clock, long result)
+{
+    struct timespec *time = (struct timespec *)result;
+
+    switch ((clockid_t)clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_REALTIME_COARSE:
+    case CLOCK_TAI:
+        *time = ns_to_timespec(mf_clock_realtime());
+        return 0;
+    case CLOCK_MONOTONIC:
+    case CLOCK_MONOTONIC_RAW:
+    case CLOCK_MONOTONIC_COARSE:
+    case CLOCK_BOOTTIME:
+        *time = ns_to_timespec(mf_clock_monotonic());
+        return 0;
+    default:
+        return read_cpu_clock(clock, time);
+    }
+}
+
+long __mayfly_sys_clock_getres(long clock, long result)
+{
+    struct timespec *time = (struct timespec *)result, unused;
+    long error = __mayfly_sys_clock_gettime(clock, (long)&unused);
+
+    if (!error && time)
+        *time = (struct timespec){.tv_nsec = 1};
+    return error;
+}
+
+long __mayfly_sys_gettimeofday(long result, long zone)
+{
+    struct timeval *time = (struct timeval *)result;
+    uint64_t now = mf_clock_realtime();
+
+    if (time) {
+        time->tv_sec = (time_t)(now / NS_PER_S);
+        time->tv_usec = (suseconds_t)(now % NS_PER_S / 1000);
+    }
+    if (zone)
+        *(struct timezone *)zone = (struct timezone){0};
+    return 0;
+}
+
+long __mayfly_sys_time(long result)
+{
+    time_t now = (time_t)(mf_clock_realtime() / NS_PER_S);
+
+    if (result)
+        *(time_t *)result = now;
+    return now;
+}
+
+long __mayfly_sys_nanosleep(long wanted, long left)
+{
+    return __mayfly_sys_clock_nanosleep(CLOCK_MONOTONIC, 0, wanted, left);
+}
+
+int sched_block(uint64_t deadline_ns) __attribute__((weak));
+
+/* The same without the scheduler, where only the host has signals. */
+static int sleep_alone(uint64_t deadline_ns)
+{
+    uint64_t *events = &mf_boot_page()->events;
+    struct thread *self = thread_current;
+
+    if (!signal_host_look) {
+        mf_sleep_until(deadline_ns);
+        return 0;
+    }
+    self->signals.handled = false;
+    while (mf_clock_monotonic() < deadline_ns) {
+        uint64_t until_ns = mf_sleep_deadline(deadline_ns);
+        uint64_t seen = __atomic_and_fetch(
+            events, ~(UINT64_C(1) << MF_EVENT_SIGNAL), __ATOMIC_ACQ_REL);
+
+        mf_lock();
+        signal_host_look();
+        mf_unlock();
+        if (self->signals.handled)
+            return -EINTR;
+        mf_hypercall(MF_HC_WAIT, seen, until_ns);
+    }
+    return 0;
+}
+
+/* Sleeps until then, or until a handler has run. Returns 0 or -EINTR. */
+static int sleep_until(uint64_t deadline_ns)
+{
+    struct thread *self = thread_current;
+    int result;
+
+    if (!sched_block)
+        return sleep_alone(deadline_ns);
+    do {
+        mf_lock();
+        self->signals.handled = false;
+        do
+            result = sched_block(deadline_ns);
+        while (result == 0);
+        mf_unlock();
+    } while (result == -EINTR && !self->signals.handled &&
+             !(self->cancel && *self->cancel));
+    return result == -EINTR ? -EINTR : 0;
+}
+
+/* When a sleep ends, in monotonic time; 0: already. */
+static uint64_t sleep_deadline(long clock, long flags, uint64_t ns)
+{
+    uint64_t now_ns;
+
+    if (!(flags & TIMER_ABSTIME))
+        return saturating_add(mf_clock_monotonic(), ns);
+    if ((clockid_t)clock != CLOCK_REALTIME && (clockid_t)clock != CLOCK_TAI)
+        return ns;
+    now_ns = mf_clock_realtime();
+    if (ns <= now_ns)
+        return 0;
+    return saturating_add(mf_clock_monotonic(), ns - now_ns);
+}
+
+static long check_sleep_clock(long clock)
+{
+    switch ((clockid_t)clock) {
+    case CLOCK_REALTIME:
+    case CLOCK_MONOTONIC:
+    case CLOCK_BOOTTIME:
+    case CLOCK_TAI:
+        return 0;
+    case CLOCK_PROCESS_CPUTIME_ID:
+        return -EOPNOTSUPP;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* As on Linux, a handler with SA_RESTART ends a sleep too. */
+long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
+                                  long left)
+{
+    uint64_t deadline_ns, ns;
+    long error = check_sleep_clock(clock);
+
+    if (error)
+        return error;
+    if (timespec_to_ns((const struct timespec *)wanted, &ns))
+        return -EINVAL;
+    deadline_ns = sleep_deadline(clock, flags, ns);
+    error = sleep_until(deadline_ns);
+    if (error && left && !(flags & TIMER_ABSTIME)) {
+        uint64_t now_ns = mf_clock_monotonic();
+
+        *(struct timespec *)left =
+            ns_to_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+    }
+    return error;
+}
