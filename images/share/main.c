@@ -239,6 +239,20 @@ static int check_access(char **arg)
     return say(access(arg[1], W_OK));
 }
 
+/* Waits for a line of input. */
+static int line(char **arg)
+{
+    (void)arg;
+    fflush(stdout);
+    return say(fgets(data, sizeof(data), stdin) ? 0 : -1);
+}
+
+/* Leaves the file open. */
+static int leave(char **arg)
+{
+    return say(open(arg[1], O_RDWR) < 0 ? -1 : 0);
+}
+
 static const struct {
     const char *name;
     unsigned arguments;
@@ -253,7 +267,8 @@ static const struct {
     {"chmod", 2, change_mode}, {"cut", 2, cut},
     {"touch", 1, touch},       {"mknod", 2, node},
     {"orphan", 1, orphan},     {"large", 1, large},
-    {"df", 1, space},          {"access", 1, check_access},
+    {"df", 1, space},          {"line", 1, line},
+    {"leave", 1, leave},       {"access", 1, check_access},
 };
 
 /* Runs the command at `arg`. Returns whether it failed. */
