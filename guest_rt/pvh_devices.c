@@ -4,7 +4,9 @@
 
 #include <linux/virtio_mmio.h>
 
-#define DEVICE_WORD  "virtio_mmio.device="
+#define DEVICE_WORD "virtio_mmio.device="
+#define OPTION_WORD "mayfly." /* "mayfly.share=0:/path", behind all arguments \
+                               */
 #define DEVICE_MAGIC 0x74726976u /* "virt" */
 
 /* ---- Devices --------------------------------------------------------- */
@@ -24,12 +26,21 @@ static uint64_t read_hex(const char *at)
     return value;
 }
 
+/* What follows the key that the word begins with, or NULL. */
+static const char *skip_key(const char *word, const char *key)
+{
+    for (; *key; key++)
+        if (*word++ != *key)
+            return NULL;
+    return word;
+}
+
 /* SIZE@0xADDRESS:IRQ, as Linux has it. Returns the address, or 0. */
 static uint64_t read_device_word(const char *word)
 {
-    for (const char *key = DEVICE_WORD; *key; key++)
-        if (*word++ != *key)
-            return 0;
+    word = skip_key(word, DEVICE_WORD);
+    if (!word)
+        return 0;
     while (*word && *word != '@')
         word++;
     return *word && word[1] == '0' && word[2] == 'x' ? read_hex(word + 3) : 0;
@@ -76,6 +87,21 @@ static const char *put_word(const char *line, struct mf_boot *boot)
     return line;
 }
 
+/* Whether the last word, at `word`, is an option: then it loses its key. */
+static int take_option(char *word, struct mf_boot *boot)
+{
+    const char *from = skip_key(word, OPTION_WORD);
+
+    if (!from)
+        return 0;
+    boot->strings_bytes -= (uint32_t)(from - word);
+    do
+        *word++ = *from;
+    while (*from++);
+    boot->optc++;
+    return 1;
+}
+
 /* Longer than the line, words never get: there is room for them. */
 void pvh_read_command_line(const char *line, struct mf_boot *boot)
 {
@@ -94,7 +120,7 @@ void pvh_read_command_line(const char *line, struct mf_boot *boot)
         if (at) {
             add_device(boot, at);
             boot->strings_bytes = before;
-        } else {
+        } else if (!take_option((char *)boot->strings + before, boot)) {
             boot->argc++;
         }
     }
