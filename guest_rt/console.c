@@ -194,20 +194,11 @@ static int send_copy(struct stream *stream, const unsigned char *from,
     return 0;
 }
 
-long console_writev(int fd, const struct iovec *iov, int count)
+/* Writes `total` bytes of the pieces. Returns 0 or -EIO. */
+static int write_pieces(int fd, const struct iovec *iov, long total)
 {
     struct stream *stream = fd == 1 ? &out : &err;
-    long total;
     int error;
-
-    find_consoles();
-    if (!stream->open)
-        return -EBADF;
-    total = file_check_pieces(iov, count);
-    if (total <= 0)
-        return total;
-    if (total > RW_BYTES_MAX)
-        total = RW_BYTES_MAX;
 
     /* What went to the other stream before comes out before. */
     error = drain_stream(fd == 1 ? &err : &out);
@@ -221,8 +212,26 @@ long console_writev(int fd, const struct iovec *iov, int count)
             error = send_copy(stream, iov->iov_base, (size_t)bytes);
         left -= bytes;
     }
-    if (error == 0)
-        error = post_buffer(stream);
+    return error ? error : post_buffer(stream);
+}
+
+long console_writev(int fd, const struct iovec *iov, int count)
+{
+    static struct mutex writing; /* of both streams: a thread may wait */
+    long total;
+    int error;
+
+    find_consoles();
+    if (!(fd == 1 ? out : err).open)
+        return -EBADF;
+    total = file_check_pieces(iov, count);
+    if (total <= 0)
+        return total;
+    if (total > RW_BYTES_MAX)
+        total = RW_BYTES_MAX;
+    mutex_lock(&writing);
+    error = write_pieces(fd, iov, total);
+    mutex_unlock(&writing);
     return error ? error : total;
 }
 

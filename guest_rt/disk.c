@@ -8,8 +8,10 @@
 #include <mayfly/disk.h>
 
 #include "device.h"
+#include "disk_list.h"
 #include "poll.h"
 #include "ring.h"
+#include "sched.h"
 
 #define DISKS_MAX MF_DEVICES_MAX
 
@@ -24,13 +26,24 @@
     (FEATURE(SIZE_MAX) | FEATURE(SEG_MAX) | FEATURE(RO) | FEATURE(BLK_SIZE) | \
      FEATURE(FLUSH) | FEATURE(DISCARD) | FEATURE(WRITE_ZEROES))
 
+/*
+ * Several threads may be in here: one waits for its request, and what it takes
+ * back meanwhile may be another's. Programs get theirs by disk_complete(), in
+ * the order in which they end; the simple functions wait for their own.
+ */
+enum { OF_PROGRAM, OF_CALL, OF_CALL_ENDED };
+
 /* An operation of this driver's own: DISK_ID_BYTES into the buffer. */
 #define GET_ID ((enum disk_op)(DISK_WRITE_ZEROES_UNMAP + 1))
 
-/* Requests in order; the head points to the first and to the last one. */
-struct list {
-    struct disk_request *first, *last;
+/* What a simple function has in use, where the device can reach it. */
+struct call {
+    struct mutex mutex; /* the next one with the same waits */
+    struct disk_request request;
+    char id[DISK_ID_BYTES];
 };
+
+#define CALLS 16u /* at the same time, each with a few descriptors */
 
 struct disk {
     struct device device; /* entry NULL: not looked for yet */
@@ -40,6 +53,8 @@ struct disk {
     struct list ended; /* and not returned yet */
     bool kick_owed;    /* chains are shown that the device must be told of */
     bool broken;       /* it has given up */
+    unsigned calls;    /* made so far */
+    struct call call[CALLS];
     uint64_t sectors;
     uint32_t block_bytes;
     uint32_t part_max;    /* sectors of one chain */
@@ -57,31 +72,6 @@ _Static_assert(sizeof(((struct disk_request *)0)->range) ==
                "range");
 
 static struct disk disks[DISKS_MAX] __attribute__((section(".lbss")));
-
-/* ---- Lists -------------------------------------------------------------- */
-
-static void list_add(struct list *list, struct disk_request *request)
-{
-    request->next = NULL;
-    request->previous = list->last;
-    if (list->last)
-        list->last->next = request;
-    else
-        list->first = request;
-    list->last = request;
-}
-
-static void list_remove(struct list *list, struct disk_request *request)
-{
-    if (request->previous)
-        request->previous->next = request->next;
-    else
-        list->first = request->next;
-    if (request->next)
-        request->next->previous = request->previous;
-    else
-        list->last = request->previous;
-}
 
 /* ---- Opening ------------------------------------------------------------ */
 
@@ -307,12 +297,20 @@ static int add_part(struct disk *disk, struct disk_request *request)
     return 0;
 }
 
+static void give_to_owner(struct disk *disk, struct disk_request *request)
+{
+    if (request->owner == OF_PROGRAM)
+        list_add(&disk->ended, request);
+    else
+        request->owner = OF_CALL_ENDED;
+}
+
 static void end_request(struct disk *disk, struct disk_request *request,
                         int error)
 {
     request->error = error;
     list_remove(&disk->in_flight, request);
-    list_add(&disk->ended, request);
+    give_to_owner(disk, request);
 }
 
 /* The request whose header is the first piece of this chain. */
@@ -401,7 +399,7 @@ static int submit(struct disk *disk, struct disk_request *request)
     request->error = 0;
     request->done = 0;
     if (is_empty(disk, request)) {
-        list_add(&disk->ended, request);
+        give_to_owner(disk, request);
         return 0;
     }
     error = add_part(disk, request);
@@ -413,22 +411,29 @@ static int submit(struct disk *disk, struct disk_request *request)
 int disk_submit(unsigned index, struct disk_request *request)
 {
     struct disk *disk;
-    int error = get_disk(index, &disk);
+    int error;
 
-    if (error)
-        return error;
-    if ((unsigned)request->op > DISK_WRITE_ZEROES_UNMAP)
-        return -EINVAL;
-    return submit(disk, request);
+    mf_lock();
+    error = get_disk(index, &disk);
+    if (!error && (unsigned)request->op > DISK_WRITE_ZEROES_UNMAP)
+        error = -EINVAL;
+    request->owner = OF_PROGRAM;
+    if (!error)
+        error = submit(disk, request);
+    mf_unlock();
+    return error;
 }
 
 int disk_kick(unsigned index)
 {
     struct disk *disk;
-    int error = get_disk(index, &disk);
+    int error;
 
+    mf_lock();
+    error = get_disk(index, &disk);
     if (!error)
         kick(disk);
+    mf_unlock();
     return error;
 }
 
@@ -451,55 +456,60 @@ static void find_ended(struct disk *disk, bool wait)
 
 struct disk_request *disk_complete(unsigned index, bool wait)
 {
-    struct disk_request *request;
+    struct disk_request *request = NULL;
     struct disk *disk;
 
-    if (get_disk(index, &disk) == -ENODEV)
-        return NULL;
-    if (!disk->ended.first)
-        find_ended(disk, wait);
-    request = disk->ended.first;
+    mf_lock();
+    if (get_disk(index, &disk) != -ENODEV) {
+        if (!disk->ended.first)
+            find_ended(disk, wait);
+        request = disk->ended.first;
+    }
     if (request)
         list_remove(&disk->ended, request);
+    mf_unlock();
     return request;
 }
 
 /* ---- What programs call: one at a time ---------------------------------- */
 
-/* The simple functions' request, and where the device puts a name. */
-static struct disk_request simple __attribute__((section(".lbss")));
-static char simple_id[DISK_ID_BYTES] __attribute__((section(".lbss")));
-
-/* Takes it out of those that have ended. Returns whether it had. */
-static bool take_simple(struct disk *disk)
+/* Does the call's request from beginning to end. Returns 0 or -errno. */
+static int do_call(struct disk *disk, struct call *call)
 {
-    struct disk_request *request = disk->ended.first;
+    int error;
 
-    while (request && request != &simple)
-        request = request->next;
-    if (request)
-        list_remove(&disk->ended, request);
-    return request;
-}
-
-/* Does one request from beginning to end. Returns 0 or -errno. */
-static int do_request(unsigned index, enum disk_op op, uint64_t sector,
-                      uint64_t sectors, void *buffer)
-{
-    struct disk *disk;
-    int error = get_disk(index, &disk);
-
-    if (error)
-        return error;
-    simple = (struct disk_request){
-        .op = op, .sector = sector, .sectors = sectors, .buffer = buffer};
-    while ((error = submit(disk, &simple)) == -EAGAIN && !disk->broken)
-        step(disk); /* the ring is full of the program's requests */
+    call->request.owner = OF_CALL;
+    while ((error = submit(disk, &call->request)) == -EAGAIN && !disk->broken)
+        step(disk); /* the ring is full of others' requests */
     if (error)
         return disk->broken ? -EIO : error;
-    while (!take_simple(disk))
+    while (call->request.owner != OF_CALL_ENDED)
         step(disk);
-    return simple.error;
+    return call->request.error;
+}
+
+/* The same, for a request of the caller's. `id` is for GET_ID's answer. */
+static int do_request(unsigned index, struct disk_request request, char *id)
+{
+    struct disk *disk;
+    struct call *call;
+    int error;
+
+    mf_lock();
+    error = get_disk(index, &disk);
+    if (!error) {
+        call = &disk->call[disk->calls++ % CALLS];
+        mutex_lock(&call->mutex);
+        call->request = request;
+        if (id)
+            call->request.buffer = call->id;
+        error = do_call(disk, call);
+        if (id && !error)
+            memcpy(id, call->id, DISK_ID_BYTES);
+        mutex_unlock(&call->mutex);
+    }
+    mf_unlock();
+    return error;
 }
 
 int disk_count(void)
@@ -510,8 +520,11 @@ int disk_count(void)
 int disk_open(unsigned index, struct disk_info *info)
 {
     struct disk *disk;
-    int error = get_disk(index, &disk);
+    int error;
 
+    mf_lock();
+    error = get_disk(index, &disk);
+    mf_unlock();
     if (error)
         return error;
     *info = (struct disk_info){
@@ -522,46 +535,50 @@ int disk_open(unsigned index, struct disk_info *info)
         .can_discard = disk->discard_max > 0,
         .can_write_zeroes = disk->zeroes_max > 0,
     };
-    error = do_request(index, GET_ID, 0, 0, simple_id);
-    if (!error)
-        memcpy(info->id, simple_id, DISK_ID_BYTES);
-    return error;
+    return do_request(index, (struct disk_request){.op = GET_ID}, info->id);
 }
 
-static long move_sectors(unsigned index, enum disk_op op, uint64_t sector,
-                         void *buffer, long sectors)
+/* A negative number of sectors is a very large one: it is refused. */
+static int do_sectors(unsigned index, enum disk_op op, uint64_t sector,
+                      uint64_t sectors, void *buffer)
 {
-    /* A negative number is a very large one: it is refused. */
-    int error = do_request(index, op, sector, (uint64_t)sectors, buffer);
-    return error ? error : sectors;
+    return do_request(
+        index,
+        (struct disk_request){
+            .op = op, .sector = sector, .sectors = sectors, .buffer = buffer},
+        NULL);
 }
 
 long disk_read(unsigned index, uint64_t sector, void *buffer, long sectors)
 {
-    return move_sectors(index, DISK_READ, sector, buffer, sectors);
+    int error = do_sectors(index, DISK_READ, sector, (uint64_t)sectors, buffer);
+
+    return error ? error : sectors;
 }
 
 long disk_write(unsigned index, uint64_t sector, const void *buffer,
                 long sectors)
 {
-    return move_sectors(index, DISK_WRITE, sector, (void *)(uintptr_t)buffer,
-                        sectors);
+    int error = do_sectors(index, DISK_WRITE, sector, (uint64_t)sectors,
+                           (void *)(uintptr_t)buffer);
+
+    return error ? error : sectors;
 }
 
 int disk_flush(unsigned index)
 {
-    return do_request(index, DISK_FLUSH, 0, 0, NULL);
+    return do_sectors(index, DISK_FLUSH, 0, 0, NULL);
 }
 
 int disk_discard(unsigned index, uint64_t sector, uint64_t sectors)
 {
-    return do_request(index, DISK_DISCARD, sector, sectors, NULL);
+    return do_sectors(index, DISK_DISCARD, sector, sectors, NULL);
 }
 
 int disk_write_zeroes(unsigned index, uint64_t sector, uint64_t sectors,
                       bool unmap)
 {
-    return do_request(index,
+    return do_sectors(index,
                       unmap ? DISK_WRITE_ZEROES_UNMAP : DISK_WRITE_ZEROES,
                       sector, sectors, NULL);
 }

@@ -7,6 +7,7 @@
 #include "device.h"
 #include "poll.h"
 #include "ring.h"
+#include "sched.h"
 
 /*
  * getrandom() does not mix these in. The seed in the boot page comes from the
@@ -21,8 +22,9 @@ static struct {
     struct device device;
     struct ring ring;
     struct poll poll;
-    bool tried; /* to open it */
-    int error;  /* 0, or what every call returns */
+    struct mutex mutex; /* one request at a time */
+    bool tried;         /* to open it */
+    int error;          /* 0, or what every call returns */
 } entropy;
 
 /* Fills some of the buffer. Returns how much, or -EIO. */
@@ -43,7 +45,7 @@ static long read_some(void *buffer, size_t bytes)
     return written > 0 && written <= piece.iov_len ? (long)written : -EIO;
 }
 
-long mf_entropy_read(void *buffer, size_t bytes)
+static long read_all(void *buffer, size_t bytes)
 {
     if (!entropy.tried) {
         entropy.tried = true;
@@ -62,4 +64,16 @@ long mf_entropy_read(void *buffer, size_t bytes)
             done += (size_t)part;
     }
     return entropy.error ? entropy.error : (long)bytes;
+}
+
+long mf_entropy_read(void *buffer, size_t bytes)
+{
+    long result;
+
+    mf_lock();
+    mutex_lock(&entropy.mutex);
+    result = read_all(buffer, bytes);
+    mutex_unlock(&entropy.mutex);
+    mf_unlock();
+    return result;
 }

@@ -114,11 +114,14 @@ bool poll_wait(struct poll *poll, uint64_t event, bool (*ready)(void *context),
 struct ring_wait {
     const struct device *device;
     struct ring *ring;
+    uint16_t reaped; /* when the wait began: others may take chains, too */
 };
 
 static bool ring_is_ready(void *context)
 {
-    return ring_has_used(((const struct ring_wait *)context)->ring);
+    const struct ring_wait *wait = context;
+
+    return ring_has_used(wait->ring) || wait->ring->reaped != wait->reaped;
 }
 
 /* Whether the device has given up is not looked at in between: it may exit. */
@@ -126,15 +129,16 @@ static bool arm_ring(void *context)
 {
     const struct ring_wait *wait = context;
 
-    return ring_want_event(wait->ring) || device_is_broken(wait->device);
+    return ring_want_event(wait->ring) || ring_is_ready(context) ||
+           device_is_broken(wait->device);
 }
 
 int poll_ring(struct poll *poll, const struct device *device, struct ring *ring)
 {
-    struct ring_wait wait = {device, ring};
+    struct ring_wait wait = {device, ring, ring->reaped};
 
     poll_wait(poll, device_event(device), ring_is_ready, arm_ring, &wait,
               MF_WAIT_FOREVER);
     ring_refuse_event(ring);
-    return ring_has_used(ring) ? 0 : -EIO;
+    return ring_is_ready(&wait) ? 0 : -EIO;
 }

@@ -74,8 +74,9 @@ bool poll_wait(struct poll *poll, uint64_t event, bool (*ready)(void *context),
                bool (*arm)(void *context), void *context, uint64_t deadline_ns);
 
 /*
- * Waits until `device` has used a chain of `ring`. Returns 0, or -EIO if it has
- * given up (virtio 1.2, 2.1.2).
+ * Waits until `device` has used a chain of `ring`, or another thread has reaped
+ * one meanwhile. Returns 0, or -EIO if the device has given up (virtio 1.2,
+ * 2.1.2).
  */
 int poll_ring(struct poll *poll, const struct device *device,
               struct ring *ring);

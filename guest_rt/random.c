@@ -7,6 +7,7 @@
 #include "guest_rt/chacha.h"
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
+#include "guest_rt/sched.h"
 #include "guest_rt/syscalls.h"
 
 /*
@@ -71,6 +72,9 @@ void mf_random_fill(void *buffer, size_t bytes)
     wipe(stream_key, sizeof(stream_key));
 }
 
+/* Others have their turn in between. */
+#define PART_BYTES 65536l
+
 long __mayfly_sys_getrandom(long buffer, long bytes, long flags)
 {
     const long known = GRND_NONBLOCK | GRND_RANDOM | 4 /* GRND_INSECURE */;
@@ -79,6 +83,13 @@ long __mayfly_sys_getrandom(long buffer, long bytes, long flags)
         return -EINVAL;
     if (bytes < 0)
         return -EFAULT;
-    mf_random_fill((void *)buffer, (size_t)bytes);
+    for (long done = 0; done < bytes; done += PART_BYTES) {
+        long left = bytes - done;
+
+        mf_lock();
+        mf_random_fill((char *)buffer + done,
+                       (size_t)(left < PART_BYTES ? left : PART_BYTES));
+        mf_unlock();
+    }
     return bytes;
 }

@@ -5,6 +5,7 @@
 #include "guest_rt/device.c"
 #include "guest_rt/console.c"
 #include "guest_rt/file_vector.c"
+#include "guest_rt/lock.c"
 
 /* Where drivers under virtio-mmio take memory for their rings. */
 #define POOL_BYTES (UINT64_C(4) << 20)

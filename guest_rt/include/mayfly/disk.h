@@ -119,6 +119,7 @@ struct disk_request {
         uint32_t sectors, flags;
     } range; /* likewise, of discard and write zeroes */
     uint8_t status;
+    uint8_t owner;
 };
 
 /*
