@@ -87,6 +87,14 @@ int nic_set_promiscuous(unsigned index, bool on)
                       VIRTIO_NET_CTRL_RX_PROMISC, &value, sizeof(value));
 }
 
+int nic_set_all_multicast(unsigned index, bool on)
+{
+    uint8_t value = on;
+
+    return do_command(index, NIC_CAN_PROMISCUOUS, VIRTIO_NET_CTRL_RX,
+                      VIRTIO_NET_CTRL_RX_ALLMULTI, &value, sizeof(value));
+}
+
 int nic_set_mac(unsigned index, const uint8_t mac[NIC_MAC_BYTES])
 {
     int error = do_command(index, NIC_CAN_SET_MAC, VIRTIO_NET_CTRL_MAC,

@@ -121,6 +121,39 @@ enum cli_net_kind {
     CLI_NET_FD,   /* an inherited descriptor */
 };
 
+#define CLI_ADDRESS_BYTES    46 /* an IPv6 address as text, and its end */
+#define CLI_WORD_BYTES       64
+#define CLI_NAME_SERVERS_MAX 2
+#define CLI_IP_OPTION_BYTES  384
+
+/* The addresses that a card gets; empty: none given. */
+struct cli_addresses {
+    bool given; /* any of them */
+    bool dhcp;
+    char ip4[CLI_ADDRESS_BYTES], gateway4[CLI_ADDRESS_BYTES];
+    unsigned prefix4;
+    char ip6[CLI_ADDRESS_BYTES], gateway6[CLI_ADDRESS_BYTES];
+    unsigned prefix6;
+    char name_servers[CLI_NAME_SERVERS_MAX][CLI_ADDRESS_BYTES];
+    unsigned name_server_count;
+};
+
+/*
+ * Takes ip=, gw=, ip6=, gw6= or dns= (cli_address.c). Returns CLI_OK, CLI_OTHER
+ * if it is another word, or CLI_FAILED after saying what is wrong.
+ */
+int cli_parse_address(const char *word, struct cli_addresses *addresses);
+
+/* Looks at all of them together. CLI_OK, or CLI_FAILED after saying why. */
+int cli_settle_addresses(const struct cli_addresses *addresses);
+
+/*
+ * Writes what the guest of card `index` is told, at most CLI_IP_OPTION_BYTES
+ * with its end.
+ */
+void cli_write_addresses(const struct cli_addresses *addresses, unsigned index,
+                         char *to, size_t room);
+
 /* One --net option. */
 struct cli_net {
     enum cli_net_kind kind;
@@ -130,10 +163,11 @@ struct cli_net {
     uint8_t mac[6];   /* all zero: none given */
     uint16_t mtu;     /* 0: none given */
     struct mayfly_rate rate;
+    struct cli_addresses addresses;
+    char guest_option[CLI_IP_OPTION_BYTES]; /* for the guest's runtime */
 };
 
-#define CLI_FORWARDS_MAX  64
-#define CLI_ADDRESS_BYTES 46 /* an IPv6 address as text, and its end */
+#define CLI_FORWARDS_MAX 64
 
 /* One -p option: a port of the host that is a port of the guest. */
 struct cli_forward {
@@ -145,8 +179,9 @@ struct cli_forward {
 
 /*
  * Takes tap=NAME, user[,host] or fd=N, and then
- * [,mac=MAC][,mtu=N][,pps=N][,bps=N] apart, cutting `text` at its commas.
- * Returns CLI_OK, or CLI_FAILED after saying what is wrong.
+ * [,mac=MAC][,mtu=N][,pps=N][,bps=N] and the words of cli_parse_address()
+ * apart, cutting `text` at its commas. Returns CLI_OK, or CLI_FAILED after
+ * saying what is wrong.
  */
 int cli_parse_net(char *text, struct cli_net *net);
 

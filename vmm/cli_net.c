@@ -135,6 +135,9 @@ static int take_word(const char *word, struct cli_net *net)
 
     if (status != CLI_OTHER)
         return status;
+    status = cli_parse_address(word, &net->addresses);
+    if (status != CLI_OTHER)
+        return status;
     if (strncmp(word, "mac=", 4) == 0)
         return take_mac(word + 4, net);
     if (strncmp(word, "mtu=", 4) == 0)
@@ -144,7 +147,10 @@ static int take_word(const char *word, struct cli_net *net)
         return CLI_OK;
     }
     return cli_misuse(
-        "run", "--net takes mac=MAC, mtu=N, pps=N and bps=N, not '%s'", word);
+        "run",
+        "--net takes ip=, gw=, ip6=, gw6=, dns=, mac=MAC, mtu=N, pps=N and "
+        "bps=N, not '%s'",
+        word);
 }
 
 int cli_parse_net(char *text, struct cli_net *net)
@@ -156,7 +162,7 @@ int cli_parse_net(char *text, struct cli_net *net)
     status = take_kind(word, net);
     while (!status && (word = strsep(&rest, ",")) != NULL)
         status = take_word(word, net);
-    return status;
+    return status ? status : cli_settle_addresses(&net->addresses);
 }
 
 /* An IPv4 address, or an IPv6 address in brackets. */

@@ -43,7 +43,11 @@ static int print_help(void)
         "open tap\n"
         "                      or stream socket; pps, bps: limits of frames "
         "and bytes\n"
-        "                      a second, each way (10M: ten million)\n"
+        "                      a second, each way (10M: ten million);\n"
+        "                      ip=ADDR/N[,gw=ADDR][,dns=ADDR], "
+        "ip6=ADDR/N[,gw6=ADDR]:\n"
+        "                      the guest's addresses; ip=dhcp, as without, "
+        "asks for one\n"
         "  -p [ADDR:]HOST:GUEST[/tcp|/udp]\n"
         "                      make a port of the host (all addresses, or "
         "ADDR) one\n"
@@ -215,10 +219,20 @@ static int add_disk(struct cli_request *request, char *text)
 
 static int add_net(struct cli_request *request, char *text)
 {
+    struct cli_net *net;
+
     if (request->net_count == MAYFLY_NETS_MAX)
         return cli_misuse("run", "at most %d networks are possible",
                           MAYFLY_NETS_MAX);
-    return cli_parse_net(text, &request->nets[request->net_count++]);
+    net = &request->nets[request->net_count];
+    if (cli_parse_net(text, net))
+        return CLI_FAILED;
+    request->net_count++;
+    if (!net->addresses.given)
+        return CLI_OK;
+    cli_write_addresses(&net->addresses, request->net_count - 1,
+                        net->guest_option, sizeof(net->guest_option));
+    return cli_add_guest_option(request, net->guest_option);
 }
 
 static int add_forward(struct cli_request *request, const char *text)

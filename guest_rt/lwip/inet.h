@@ -60,7 +60,8 @@ struct inet_card {
     struct source source;
     struct nic *nic;
     unsigned index;
-    uint32_t can;            /* NIC_CAN_* */
+    uint32_t can; /* NIC_CAN_* */
+    uint16_t mtu;
     unsigned buffer_count;   /* receive buffers */
     unsigned held;           /* of these, how many pbufs are */
     struct card_pbuf *pbufs; /* one for each of them */
@@ -103,6 +104,12 @@ bool inet_config_read(unsigned card, struct inet_config *config);
 
 /* Opens card `index` and makes it an interface. Returns 0 or -errno. */
 int inet_card_open(struct inet_card *card, unsigned index);
+
+/*
+ * The next packet has that many bytes, without IP's header: IP must not cut it
+ * if the card will.
+ */
+void inet_card_expect(struct inet_card *card, unsigned bytes);
 
 /* Shows the card what it was not shown, if it is time; or at once. */
 void inet_card_flush(struct inet_card *card, bool now);

@@ -12,10 +12,11 @@
 #include "lwip/prot/ip4.h"
 #include "lwip/prot/tcp.h"
 
-#define BATCH        64u
-#define ROUNDS_MAX   16u /* of a batch: then others have their turn */
-#define FLUSH_FRAMES 32u
-#define FLUSH_NS     50000u
+#define BATCH         64u
+#define ROUNDS_MAX    16u /* of a batch: then others have their turn */
+#define FLUSH_FRAMES  32u
+#define FLUSH_BUFFERS 32u
+#define FLUSH_NS      50000u
 
 #define UNVERIFIED                                         \
     (NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP | \
@@ -191,15 +192,24 @@ static void take_frame(struct inet_card *card, struct nic_buffer *frame)
 
 /* ---- Sending ------------------------------------------------------------- */
 
+/* Buffers given back that the card does not know of. */
+static unsigned count_unshown(const struct inet_card *card)
+{
+    const struct ring *ring = &card->nic->rings[NIC_RX];
+
+    return (uint16_t)(ring->added - ring->published);
+}
+
 void inet_card_flush(struct inet_card *card, bool now)
 {
+    unsigned unshown = count_unshown(card);
     uint64_t now_ns;
 
-    if (!card->unflushed)
+    if (!card->unflushed && !unshown)
         return;
     now_ns = mf_clock_monotonic();
-    if (!now && card->unflushed < FLUSH_FRAMES &&
-        now_ns - card->flushed_ns < FLUSH_NS)
+    if (!now && card->unflushed < FLUSH_FRAMES && unshown < FLUSH_BUFFERS &&
+        (!card->unflushed || now_ns - card->flushed_ns < FLUSH_NS))
         return;
     card->unflushed = 0;
     card->flushed_ns = now_ns;
@@ -230,6 +240,15 @@ static void describe_segments(struct nic_offload *offload,
     offload->gso_bytes = inet_sending_mss ? inet_sending_mss : 536;
 }
 
+void inet_card_expect(struct inet_card *card, unsigned bytes)
+{
+    bool cuts = card->can & (NIC_CAN_TSO4_OUT | NIC_CAN_TSO6_OUT) &&
+                bytes + 60 > card->mtu;
+
+    /* Without an MTU, IP cuts nothing. Set back when the frame comes here. */
+    card->netif.mtu = card->netif.mtu6 = cuts ? 0 : card->mtu;
+}
+
 /* Leaves to the card what it can do. Returns whether that is something. */
 static bool offload_frame(const struct inet_card *card, struct pbuf *pbuf,
                           struct nic_offload *offload)
@@ -250,7 +269,7 @@ static bool offload_frame(const struct inet_card *card, struct pbuf *pbuf,
     offload->csum_start = (uint16_t)view.header_bytes;
     offload->csum_offset = (uint16_t)at;
     if (view.protocol == IP_PROTO_TCP &&
-        pbuf->tot_len > card->netif.mtu + SIZEOF_ETH_HDR)
+        pbuf->tot_len > card->mtu + SIZEOF_ETH_HDR)
         describe_segments(offload, &view);
     return true;
 }
@@ -301,6 +320,7 @@ static err_t send_frame(struct netif *netif, struct pbuf *pbuf)
     int error;
 
     inet_sending_mss = 0;
+    netif->mtu = netif->mtu6 = card->mtu;
     if (count) {
         pbuf_ref(pbuf);
     } else {
@@ -347,8 +367,7 @@ static bool card_ready(struct source *source)
 {
     struct inet_card *card = card_of_source(source);
 
-    if (card->unflushed)
-        inet_card_flush(card, true);
+    inet_card_flush(card, true);
     return ring_has_used(&card->nic->rings[NIC_RX]) ||
            (card->blocked && ring_has_used(&card->nic->rings[NIC_TX]));
 }
@@ -438,8 +457,10 @@ int inet_card_open(struct inet_card *card, unsigned index)
     card->can = info.can;
     card->buffer_count = info.buffers;
     netif_add_noaddr(&card->netif, card, init_netif, netif_input);
-    card->netif.mtu = card->netif.mtu6 = info.mtu;
+    card->mtu = card->netif.mtu = card->netif.mtu6 = info.mtu;
     memcpy(card->netif.hwaddr, info.mac, NIC_MAC_BYTES);
+    /* IPv6 finds neighbours by groups. A card that cannot choose has them. */
+    nic_set_all_multicast(index, true);
     nic_on_sent(index, frame_sent);
     card->source = (struct source){.event = nic_event(index),
                                    .ready = card_ready,

@@ -71,8 +71,10 @@ void inet_leave(void)
     /* What arrives here may make more: two ends of one connection talk. */
     netif_poll_all();
     depth--;
-    for (unsigned i = 0; i < card_count; i++)
+    for (unsigned i = 0; i < card_count; i++) {
+        inet_card_expect(&cards[i], 0); /* it may wait for an address */
         inet_card_flush(&cards[i], false);
+    }
 }
 
 /* ---- Addresses ----------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "guest_rt/lwip/inet.h"
 #include "guest_rt/runtime.h"
 #include "lwip/ip.h"
+#include "lwip/pbuf.h"
 #include "lwip/priv/tcp_priv.h"
 
 /*
@@ -140,8 +141,9 @@ void inet_tcp_tune(struct tcp_pcb *pcb)
 u32_t *inet_tcp_sending(struct pbuf *segment, struct tcp_hdr *header,
                         const struct tcp_pcb *pcb, u32_t *options)
 {
-    (void)segment;
     (void)header;
+    for (unsigned i = 0; i < inet_card_count(); i++)
+        inet_card_expect(inet_card_get(i), segment->tot_len);
     /* A RST may be nobody's. */
     inet_sending_mss = pcb ? inet_tcp_real_mss(pcb) : 0;
     return options;

@@ -187,9 +187,12 @@ uint64_t nic_event(unsigned index);
 
 /*
  * Lets everything in, whatever its destination, or no more (5.1.6.5.1).
- * This and the next three return 0, -EOPNOTSUPP, or -EIO if the card refused.
+ * This and the next four return 0, -EOPNOTSUPP, or -EIO if the card refused.
  */
 int nic_set_promiscuous(unsigned index, bool on);
+
+/* Lets all that goes to groups of stations in, or no more (5.1.6.5.1). */
+int nic_set_all_multicast(unsigned index, bool on);
 
 /* Changes the address that the card listens to (5.1.6.5.2). */
 int nic_set_mac(unsigned index, const uint8_t mac[NIC_MAC_BYTES]);
