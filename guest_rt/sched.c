@@ -315,13 +315,11 @@ void sched_wake(struct thread *thread)
 
 void sched_interrupt(struct thread *thread)
 {
-    /* The one that blocked last is the current one while all are blocked. */
-    if (thread->state != THREAD_BLOCKED) {
-        if (thread == thread_current)
-            mf_note_due();
-    } else if (thread->interruptible) {
+    /* While all are blocked that is one of them, which goes on by itself. */
+    if (thread == thread_current)
+        mf_note_due();
+    if (thread->state == THREAD_BLOCKED && thread->interruptible)
         make_ready(thread);
-    }
 }
 
 void sched_sleep_until(uint64_t deadline_ns)

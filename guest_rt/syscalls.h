@@ -56,9 +56,9 @@
     X(33, dup2, 2, FULL, "")                                                  \
     X(34, pause, 0, FULL, "")                                                 \
     X(35, nanosleep, 2, FULL, "")                                             \
-    X(36, getitimer, 2, NONE, "")                                             \
-    X(37, alarm, 1, NONE, "")                                                 \
-    X(38, setitimer, 3, NONE, "")                                             \
+    X(36, getitimer, 2, FULL, "")                                             \
+    X(37, alarm, 1, FULL, "")                                                 \
+    X(38, setitimer, 3, FULL, "")                                             \
     X(39, getpid, 0, FULL, "")                                                \
     X(40, sendfile, 4, FULL, "")                                              \
     X(41, socket, 3, PARTIAL,                                                 \
@@ -187,7 +187,7 @@
     X(161, chroot, 1, PARTIAL, "to the root itself only")                     \
     X(162, sync, 0, FULL, "")                                                 \
     X(163, acct, 1, NONE, "")                                                 \
-    X(164, settimeofday, 2, NONE, "")                                         \
+    X(164, settimeofday, 2, FULL, "")                                         \
     X(165, mount, 5, NONE, "")                                                \
     X(166, umount2, 2, NONE, "")                                              \
     X(167, swapon, 2, NONE, "")                                               \
@@ -233,12 +233,12 @@
     X(219, restart_syscall, 0, NONE, "")                                      \
     X(220, semtimedop, 4, NONE, "")                                           \
     X(221, fadvise64, 4, FULL, "")                                            \
-    X(222, timer_create, 3, NONE, "")                                         \
-    X(223, timer_settime, 4, NONE, "")                                        \
-    X(224, timer_gettime, 2, NONE, "")                                        \
-    X(225, timer_getoverrun, 1, NONE, "")                                     \
-    X(226, timer_delete, 1, NONE, "")                                         \
-    X(227, clock_settime, 2, NONE, "")                                        \
+    X(222, timer_create, 3, FULL, "")                                         \
+    X(223, timer_settime, 4, FULL, "")                                        \
+    X(224, timer_gettime, 2, FULL, "")                                        \
+    X(225, timer_getoverrun, 1, FULL, "")                                     \
+    X(226, timer_delete, 1, FULL, "")                                         \
+    X(227, clock_settime, 2, FULL, "")                                        \
     X(228, clock_gettime, 2, FULL, "")                                        \
     X(229, clock_getres, 2, FULL, "")                                         \
     X(230, clock_nanosleep, 4, PARTIAL, "no CPU-time clocks")                 \

@@ -14,3 +14,12 @@ Test(signals, of_one_thread_are_as_on_linux)
     cr_assert_not(strstr(guest.output, "BAD"), "%s", guest.output);
     assert_exited(&guest, 0, NULL);
 }
+
+Test(signals, of_timers_come_when_they_are_due)
+{
+    struct guest guest = {.image = "timers"};
+
+    run_guest(&guest);
+    cr_assert_not(strstr(guest.output, "BAD"), "%s", guest.output);
+    assert_exited(&guest, 0, NULL);
+}
