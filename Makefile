@@ -245,6 +245,36 @@ $(eval $(call threads,asan,$(ASAN)))
 $(eval $(call threads,tsan,$(TSAN)))
 THREAD_TESTS := $(addprefix build/tests/threads/,host asan tsan)
 
+# The guest's ext4, with libext2fs built for the host, over a disk in memory.
+EXT4 := $(wildcard guest_rt/ext4/*.c)
+EXT4_HOST := $(filter-out guest_rt/ext4/guest_%,$(EXT4))
+
+build/src/e2fsprogs: .ci/debian-source
+	$(call say,SOURCE,e2fsprogs)
+	$Q$< e2fsprogs 1.47.0-2 $@ && touch $@
+
+build/ext4/%/.built: guest_rt/ext4/lib/build $(wildcard guest_rt/ext4/lib/*.h) \
+		| build/src/e2fsprogs
+	$(call say,LIB,$(@D))
+	$Q$< build/src/e2fsprogs $(@D) $(CC) -O2 -g $(SECTIONS) \
+		$(if $(filter asan,$*),$(ASAN)) && touch $@
+
+# ext4_test VARIANT,FLAGS
+define ext4_test
+build/obj/$1/guest_rt/ext4/%.o: guest_rt/ext4/%.c build/ext4/$1/.built \
+		Makefile build/flags
+	$$(call say,CC,$$@)
+	@mkdir -p $$(@D)
+	$$Q$(CC) $(CFLAGS) -O2 $2 -isystem build/ext4/$1/include -MMD -MP -c -o $$@ $$<
+build/tests/$1/ext4: $(call objects,$1,$(wildcard tests/ext4/*.c) $(EXT4_HOST))
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$Q$(CC) $2 -o $$@ $$^ build/ext4/$1/*.o -lcriterion -lpthread
+endef
+$(eval $(call ext4_test,host,))
+$(eval $(call ext4_test,asan,$(ASAN)))
+EXT4_TESTS := build/tests/host/ext4 build/tests/asan/ext4
+
 .PHONY: test-programs asan
 test-programs: all $(SUITES:%=build/tests/host/%) asan $(FUZZERS) $(LINUX_TEST) \
 	$(THREAD_TESTS)
