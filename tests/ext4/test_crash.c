@@ -202,8 +202,11 @@ static void crash_everywhere(unsigned mib, const char *options, size_t step)
     run_program(&disk, &history);
     cr_assert_eq(fake_check(&disk, "-fn"), 0);
     cr_assert(disk.count > 500, "only %zu operations", disk.count);
-    for (size_t at = 0; at <= disk.count; at += step)
-        check_crash(&disk, &history, at, (unsigned)at % 3 ? (unsigned)at : 0);
+    for (size_t at = 0; at <= disk.count; at += step) {
+        unsigned turn = (unsigned)(at / step);
+
+        check_crash(&disk, &history, at, turn % 3 ? turn : 0);
+    }
     fake_free(&disk);
 }
 
