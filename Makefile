@@ -68,6 +68,8 @@ LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
 	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
 GUEST := $(wildcard guest_rt/*.[chS] guest_rt/lwip/*.[ch] guest_rt/mayfly.specs guest_rt/mayfly.ld \
 	guest_rt/include/mayfly/*.h)
+EXT4 := $(wildcard guest_rt/ext4/*.c)
+EXT4_HOST := $(filter-out guest_rt/ext4/guest_%,$(EXT4))
 IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
 	$(wildcard images/*/main.c))
 SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
@@ -173,17 +175,26 @@ build/sysroot/.runtime: build/sysroot/.musl build/sysroot/.lwip $(GUEST) \
 	$(call say,RUNTIME,$(@D))
 	$Qguest_rt/build-rt build/obj/guest $(@D) build/src/lwip build/obj/lwip && touch $@
 
+build/sysroot/.ext4: build/sysroot/.musl $(EXT4) $(wildcard guest_rt/*.h \
+		guest_rt/ext4/*.h guest_rt/ext4/lib/* guest_rt/include/mayfly/*.h) \
+		guest_rt/ext4/build | build/src/e2fsprogs build/sysroot/.runtime
+	$(call say,EXT4,$(@D))
+	$Qguest_rt/ext4/build build/src/e2fsprogs build/obj/ext4 $(@D) && touch $@
+
 build/mayfly-cc build/mayfly-c++: build/%: guest_rt/%
 	$(call say,COPY,$@)
 	$Qinstall -m 755 $< $@
 
 .SECONDEXPANSION:
+# What mounts disks says so.
+build/images/persist.elf: MAYFLY_CC_FLAGS := --ext4
+
 build/images/%.elf: $$(wildcard images/$$*/*.[chS]) \
 		$$(shell find images/$$*/files -type f 2>/dev/null) build/mayfly-cc \
-		build/sysroot/.runtime Makefile build/flags
+		build/sysroot/.runtime build/sysroot/.ext4 Makefile build/flags
 	$(call say,GUEST,$@)
 	@mkdir -p $(@D)
-	$Qbuild/mayfly-cc -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ \
+	$Qbuild/mayfly-cc $(MAYFLY_CC_FLAGS) -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ \
 		$(filter %.c %.S,$(filter-out images/$*/files/%,$^)) \
 		$(patsubst %,--files %,$(wildcard images/$*/files))
 
@@ -246,8 +257,6 @@ $(eval $(call threads,tsan,$(TSAN)))
 THREAD_TESTS := $(addprefix build/tests/threads/,host asan tsan)
 
 # The guest's ext4, with libext2fs built for the host, over a disk in memory.
-EXT4 := $(wildcard guest_rt/ext4/*.c)
-EXT4_HOST := $(filter-out guest_rt/ext4/guest_%,$(EXT4))
 
 build/src/e2fsprogs: .ci/debian-source
 	$(call say,SOURCE,e2fsprogs)

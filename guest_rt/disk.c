@@ -194,6 +194,30 @@ static bool has_sectors(const struct disk *disk, uint64_t sector,
     return sector <= disk->sectors && count <= disk->sectors - sector;
 }
 
+/*
+ * Pieces go into one chain: as many and as large ones as that takes, and as
+ * many sectors as the request says.
+ */
+static int check_pieces(const struct disk *disk,
+                        const struct disk_request *request)
+{
+    uint64_t bytes = 0;
+
+    if (request->piece_count >
+        disk->part_max / (disk->piece_bytes / DISK_SECTOR_BYTES))
+        return -EINVAL;
+    for (unsigned i = 0; i < request->piece_count; i++) {
+        const struct iovec *piece = &request->pieces[i];
+
+        if (piece->iov_len > disk->piece_bytes)
+            return -EINVAL;
+        if (!device_can_reach((uintptr_t)piece->iov_base, piece->iov_len))
+            return -EFAULT;
+        bytes += piece->iov_len;
+    }
+    return bytes == request->sectors * DISK_SECTOR_BYTES ? 0 : -EINVAL;
+}
+
 /* Checks what can be known before the device sees it. Returns 0 or -errno. */
 static int check_request(const struct disk *disk,
                          const struct disk_request *request)
@@ -209,6 +233,8 @@ static int check_request(const struct disk *disk,
         return -EOPNOTSUPP;
     if (!has_sectors(disk, request->sector, request->sectors))
         return -EINVAL;
+    if (moves_data(request) && request->pieces)
+        return check_pieces(disk, request);
     if (moves_data(request) && request->sectors > 0 &&
         (request->sectors > UINT64_MAX / DISK_SECTOR_BYTES ||
          !device_can_reach(buffer, request->sectors * DISK_SECTOR_BYTES)))
@@ -242,6 +268,11 @@ static unsigned describe_data(const struct disk *disk,
     switch ((unsigned)request->op) {
     case DISK_READ:
     case DISK_WRITE:
+        if (request->pieces) {
+            memcpy(pieces, request->pieces,
+                   request->piece_count * sizeof(pieces[0]));
+            return request->piece_count;
+        }
         return cut_data(disk, buffer + request->done * DISK_SECTOR_BYTES,
                         request->part * DISK_SECTOR_BYTES, pieces);
     case DISK_FLUSH:

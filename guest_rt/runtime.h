@@ -20,6 +20,12 @@ _Noreturn void mf_start(const void *boot, uint64_t tsc);
 _Noreturn void mf_exit(int status);
 
 /*
+ * Writes back what is to outlast the VM, in programs that have mounted disks
+ * (ext4/guest_mount.c). mf_exit() calls it.
+ */
+void mf_before_exit(void) __attribute__((weak));
+
+/*
  * Reports a crash of kind MF_CRASH_ABORT with the signal's number and the
  * registers of the caller, and ends the VM (fault.S).
  */

@@ -33,6 +33,8 @@ struct aux {
 
 _Noreturn void mf_exit(int status)
 {
+    if (mf_before_exit)
+        mf_before_exit();
     for (;;)
         mf_hypercall(MF_HC_EXIT, (unsigned)status & 0xff, 0);
 }

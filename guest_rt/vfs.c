@@ -4,7 +4,10 @@
 
 #include <string.h>
 
+#include "guest_rt/option.h"
 #include "guest_rt/pool.h"
+#include "guest_rt/runtime.h"
+#include "guest_rt/syscalls.h"
 #include "guest_rt/vfs_parts.h"
 
 #pragma weak sched_current
@@ -126,6 +129,15 @@ int vfs_mount(const char *path, struct vnode *root)
 
 /* ---- Start -------------------------------------------------------------- */
 
+static _Noreturn void refuse_mount(void)
+{
+    static const char text[] =
+        "mayfly: the image cannot mount disks: link it with mayfly-cc --ext4\n";
+
+    __mayfly_sys_write(2, (long)text, sizeof(text) - 1);
+    mf_exit(1);
+}
+
 static void start(void)
 {
     vfs_root = tmpfs_create_root();
@@ -137,6 +149,8 @@ static void start(void)
     vfs_start_archive();
     if (vfs_start_disks)
         vfs_start_disks();
+    else if (option_get("mount", 0))
+        refuse_mount();
     vfs_start_shares();
     if (vfs_start_network)
         vfs_start_network();

@@ -62,18 +62,23 @@ bool cli_parse_number(const char *text, unsigned step, uint64_t *number);
 int cli_parse_rate(const char *option, const char *ops_name, const char *word,
                    struct mayfly_rate *rate);
 
+#define CLI_GUEST_PATH_BYTES 1024 /* of where something is mounted */
+
 /* One --disk option. */
 struct cli_disk {
     const char *path;
-    const char *id; /* NULL: none */
+    const char *id;    /* NULL: none */
+    const char *mount; /* where the guest mounts it; NULL: it does not */
     bool read_only;
     bool direct; /* past the host's page cache */
     struct mayfly_rate rate;
+    char guest_option[CLI_GUEST_PATH_BYTES + 16];
 };
 
 /*
- * Takes FILE[,ro][,id=NAME][,direct][,iops=N][,bps=N] apart, cutting `text` at
- * its commas. Returns CLI_OK, or CLI_FAILED after saying what is wrong.
+ * Takes FILE[,ro][,mount=PATH][,id=NAME][,direct][,iops=N][,bps=N] apart,
+ * cutting `text` at its commas. Returns CLI_OK, or CLI_FAILED after saying what
+ * is wrong.
  */
 int cli_parse_disk(char *text, struct cli_disk *disk);
 
@@ -89,8 +94,6 @@ int cli_open_disk(const struct cli_disk *disk, struct mayfly_disk *opened);
  * fills `*opened`, or CLI_FAILED after saying why not.
  */
 int cli_open_files(const char *path, struct mayfly_disk *opened);
-
-#define CLI_GUEST_PATH_BYTES 1024 /* of where something is mounted */
 
 /* One --share option. */
 struct cli_share {

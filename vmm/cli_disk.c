@@ -26,10 +26,15 @@ static int take_word(const char *word, struct cli_disk *disk)
         if (!*disk->id || strlen(disk->id) > MAYFLY_DISK_ID_BYTES)
             return cli_misuse("run", "--disk takes id= of 1 to %d bytes",
                               MAYFLY_DISK_ID_BYTES);
+    } else if (strncmp(word, "mount=", 6) == 0) {
+        disk->mount = word + 6;
+        if (*disk->mount != '/' || strlen(disk->mount) >= CLI_GUEST_PATH_BYTES)
+            return cli_misuse("run", "--disk takes mount= and an absolute "
+                                     "path of the guest");
     } else {
         return cli_misuse("run",
-                          "--disk takes FILE[,ro][,id=NAME][,direct]"
-                          "[,iops=N][,bps=N], not '%s'",
+                          "--disk takes FILE[,ro][,mount=PATH][,id=NAME]"
+                          "[,direct][,iops=N][,bps=N], not '%s'",
                           word);
     }
     return CLI_OK;

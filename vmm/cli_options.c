@@ -21,7 +21,7 @@ static int print_help(void)
         "                      the image needs)\n"
         "  --env K=V           set a variable for the guest; --env K copies "
         "it\n"
-        "  --disk FILE[,ro][,id=NAME][,direct][,iops=N][,bps=N]\n"
+        "  --disk FILE[,ro][,mount=PATH][,id=NAME][,direct][,iops=N][,bps=N]\n"
         "                      give the guest a disk: a file or a block "
         "device;\n"
         "                      ro: read-only; direct: past the page cache;\n"
@@ -211,10 +211,20 @@ static int add_share(struct cli_request *request, char *text)
 /* Notes one more disk. Returns CLI_OK or CLI_FAILED. */
 static int add_disk(struct cli_request *request, char *text)
 {
-    if (request->disk_count == MAYFLY_DISKS_MAX)
+    unsigned index = request->disk_count;
+    struct cli_disk *disk = &request->disks[index];
+
+    if (index == MAYFLY_DISKS_MAX)
         return cli_misuse("run", "at most %d disks are possible",
                           MAYFLY_DISKS_MAX);
-    return cli_parse_disk(text, &request->disks[request->disk_count++]);
+    if (cli_parse_disk(text, disk))
+        return CLI_FAILED;
+    request->disk_count++;
+    if (!disk->mount)
+        return CLI_OK;
+    snprintf(disk->guest_option, sizeof(disk->guest_option), "mount=%u:%s",
+             index, disk->mount);
+    return cli_add_guest_option(request, disk->guest_option);
 }
 
 static int add_net(struct cli_request *request, char *text)

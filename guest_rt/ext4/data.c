@@ -5,6 +5,7 @@
 #include <linux/falloc.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "guest_rt/ext4/fs.h"
 

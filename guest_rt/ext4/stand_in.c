@@ -4,8 +4,6 @@
 
 #include <stddef.h>
 
-#include "guest_rt/ext4/arena.h"
-
 /* Any error of libext2fs's range; what ext4_errno() makes -EUCLEAN. */
 #define NOT_SUPPORTED 2133571404l
 
@@ -73,20 +71,4 @@ long ext2fs_read_bb_inode(void)
 long ext2fs_get_num_dirs(void)
 {
     return NOT_SUPPORTED;
-}
-
-long ext2fs_get_array(unsigned long count, unsigned long bytes, void *result)
-{
-    void *memory = NULL;
-
-    if (!bytes || count <= (unsigned long)-1 / bytes)
-        memory = ext4_arena_alloc(count * bytes);
-    *(void **)result = memory;
-    return memory ? 0 : 12; /* ENOMEM */
-}
-
-long ext2fs_get_memalign(unsigned long bytes, unsigned long alignment,
-                         void *result)
-{
-    return ext4_arena_memalign(result, alignment, bytes);
 }

@@ -4,10 +4,10 @@
 #define GUEST_RT_EXT4_STAND_IN_H
 
 /*
- * Not its declarations: none of these is reached, except the two that allocate
- * memory. File systems with inline data, multiple mount protection, case
- * folding or shared blocks are refused at mount; bitmaps are arrays of bits,
- * never trees; its list of bad blocks is not read.
+ * Not its declarations: none of these is reached. File systems with inline
+ * data, multiple mount protection, case folding or shared blocks are refused at
+ * mount; bitmaps are arrays of bits, never trees; its list of bad blocks is not
+ * read.
  */
 extern const unsigned char ext2fs_blkmap64_rbtree[256];
 
@@ -24,8 +24,5 @@ long ext2fs_inline_data_ea_remove(void);
 int ext2fs_inline_data_dir_iterate(void);
 long ext2fs_read_bb_inode(void);
 long ext2fs_get_num_dirs(void);
-long ext2fs_get_array(unsigned long count, unsigned long bytes, void *result);
-long ext2fs_get_memalign(unsigned long bytes, unsigned long alignment,
-                         void *result);
 
 #endif

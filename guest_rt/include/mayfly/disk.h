@@ -36,6 +36,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,6 +44,7 @@ extern "C" {
 
 #define DISK_SECTOR_BYTES 512u
 #define DISK_ID_BYTES     20u
+#define DISK_PIECES_MAX   14u
 
 struct disk_info {
     uint64_t sectors;     /* its size */
@@ -105,6 +107,13 @@ struct disk_request {
     uint64_t sectors; /* how many; 0 is fine */
     void *buffer;     /* to read into, or to write from */
     int error;        /* the outcome: 0 or -errno */
+    /*
+     * Instead of `buffer`, for DISK_READ and DISK_WRITE: `piece_count` pieces
+     * of memory, at most DISK_PIECES_MAX and what the disk takes in one
+     * request, that have `sectors` sectors together. NULL: the buffer.
+     */
+    const struct iovec *pieces;
+    unsigned piece_count;
 
     /* The driver's own; whatever is in there before does not matter. */
     struct disk_request *next, *previous;
