@@ -75,8 +75,23 @@ static void give_up(struct p9_fs *fs)
     }
 }
 
+/*
+ * Sleeps until one of them may be over: what came may be for another thread,
+ * which may have taken it by the time that this one runs.
+ */
+static void sleep_once(struct wait *wait)
+{
+    struct p9_fs *fs = wait->fs;
+
+    poll_wait(&fs->poll, device_event(&fs->device), is_ready, arm, wait,
+              MF_WAIT_FOREVER);
+    ring_refuse_event(&fs->ring);
+    if (!is_ready(wait) && device_is_broken(&fs->device))
+        give_up(fs);
+}
+
 /* Returns 0, or -EIO if the device has given up. */
-static int wait_for(const struct wait *wait)
+static int wait_for(struct wait *wait)
 {
     struct p9_fs *fs = wait->fs;
 
@@ -87,11 +102,7 @@ static int wait_for(const struct wait *wait)
             return 0;
         if (fs->broken)
             return -EIO;
-        poll_wait(&fs->poll, device_event(&fs->device), is_ready, arm,
-                  (void *)(uintptr_t)wait, MF_WAIT_FOREVER);
-        ring_refuse_event(&fs->ring);
-        if (!is_ready((void *)(uintptr_t)wait))
-            give_up(fs);
+        sleep_once(wait);
     }
 }
 
@@ -210,10 +221,11 @@ static int add(struct p9_fs *fs, struct p9_message *message)
 /* Any chain that comes back makes room. */
 static void send(struct p9_fs *fs, struct p9_message *message)
 {
+    struct wait wait = {fs, &message, 1}; /* that it is not done is known */
+
     while (!fs->broken && add(fs, message)) {
         publish(fs);
-        if (poll_ring(&fs->poll, &fs->device, &fs->ring))
-            give_up(fs);
+        sleep_once(&wait);
         reap(fs);
     }
 }

@@ -99,7 +99,11 @@ static inline struct p9_node *p9_node_of(struct vnode *node)
 
 /* ---- Messages (p9.c) ---------------------------------------------------- */
 
-/* Takes `count` slots; waits until there are as many. */
+/*
+ * Takes `count` slots; waits until there are as many. Fids are looked up after
+ * that, as other threads may replace them meanwhile. A thread that has some
+ * gives them back before it takes others: else all could wait for each other.
+ */
 void p9_take(struct p9_fs *fs, struct p9_message **messages, unsigned count);
 void p9_give(struct p9_fs *fs, struct p9_message **messages, unsigned count);
 
@@ -164,12 +168,11 @@ void p9_take_attributes(struct p9_message *message, struct stat *stat);
 void p9_begin_walk(struct p9_message *message, uint32_t fid, uint32_t to,
                    const char *name);
 
-/* A fid that is open on the node, or the node's. */
-uint32_t p9_best_fid(const struct p9_node *node, bool writable);
-
-/* What set() does, by that fid. */
-int p9_set_by(struct p9_fs *fs, uint32_t fid, const struct vfs_change *change);
-int p9_stat_by(struct p9_fs *fs, uint32_t fid, struct stat *stat);
+/* What stat() and set() do, of an open file (NULL: of the node). */
+int p9_stat(struct p9_node *node, const struct p9_file *file,
+            struct stat *stat);
+int p9_set(struct p9_node *node, const struct p9_file *file,
+           const struct vfs_change *change);
 
 /* ---- Open files (p9_file.c, p9_directory.c) ------------------------------ */
 

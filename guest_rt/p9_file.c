@@ -157,14 +157,15 @@ static void advance(struct cursor *cursor, size_t bytes)
  * Moves the next bytes at `offset` by one message. Returns how many, with how
  * many were asked for in `*asked`.
  */
-static long move_some(struct p9_fs *fs, uint32_t fid, uint8_t type,
+static long move_some(struct file *file, uint8_t type,
                       const struct cursor *cursor, off_t offset, size_t *asked)
 {
+    struct p9_fs *fs = fs_of(file);
     struct p9_message *message;
     long result;
 
     p9_take(fs, &message, 1);
-    p9_begin_about(message, type, fid,
+    p9_begin_about(message, type, file_of(file)->fid,
                    type == P9_READ ? P9_DATA_BYTES : P9_ANSWER(4));
     *asked = describe(message, cursor, fs->io_bytes);
     message->data_comes = type == P9_READ;
@@ -193,8 +194,7 @@ static long move(struct file *file, uint8_t type, const struct iovec *iov,
         advance(&cursor, 0);
         if (cursor.count == 0)
             return total;
-        long moved = move_some(fs_of(file), file_of(file)->fid, type, &cursor,
-                               at + total, &asked);
+        long moved = move_some(file, type, &cursor, at + total, &asked);
         if (moved < 0)
             return total > 0 ? total : moved;
         total += moved;
@@ -231,7 +231,7 @@ static long write_file(struct file *file, const struct iovec *iov, int count,
 int p9_stat_file(struct file *file, struct stat *stat)
 {
     stat->st_dev = fs_of(file)->vfs.device;
-    return p9_stat_by(fs_of(file), file_of(file)->fid, stat);
+    return p9_stat(file_of(file)->node, file_of(file), stat);
 }
 
 static long seek(struct file *file, off_t offset, int whence)
@@ -262,7 +262,7 @@ static int truncate_file(struct file *file, off_t bytes)
 {
     const struct vfs_change change = {.mask = VFS_SET_SIZE, .size = bytes};
 
-    return p9_set_by(fs_of(file), file_of(file)->fid, &change);
+    return p9_set(file_of(file)->node, file_of(file), &change);
 }
 
 /* The server was told of O_APPEND when it opened the file. */

@@ -58,10 +58,14 @@ static int attach(struct p9_fs *fs, struct p9_message *message,
     p9_put_name(message, "");
     p9_put(message, 0, 4);
     error = p9_call(fs, message);
-    if (!error)
-        error = p9_stat_by(fs, fid, &stat);
+    if (!error) {
+        p9_begin_getattr(message, fid);
+        error = p9_call(fs, message);
+    }
     if (error)
         return error;
+    p9_take_attributes(message, &stat);
+
     *root = p9_find_node(fs, fid, stat.st_ino, stat.st_mode, 0);
     return *root ? 0 : -ENOMEM;
 }

@@ -64,13 +64,26 @@ void p9_take_attributes(struct p9_message *message, struct stat *stat)
     stat->st_ctim = take_time(message);
 }
 
-int p9_stat_by(struct p9_fs *fs, uint32_t fid, struct stat *stat)
+/* The file's fid, or the one that serves best for the node, at this moment. */
+static uint32_t fid_of(const struct p9_node *node, const struct p9_file *file,
+                       bool writable)
 {
+    if (file)
+        return file->fid;
+    file = node->files;
+    while (file && writable && !file->writable)
+        file = file->next;
+    return file ? file->fid : node->fid;
+}
+
+int p9_stat(struct p9_node *node, const struct p9_file *file, struct stat *stat)
+{
+    struct p9_fs *fs = p9_fs_of(&node->vnode);
     struct p9_message *message;
     int error;
 
     p9_take(fs, &message, 1);
-    p9_begin_getattr(message, fid);
+    p9_begin_getattr(message, fid_of(node, file, false));
     error = p9_call(fs, message);
     if (!error)
         p9_take_attributes(message, stat);
@@ -168,59 +181,58 @@ static void release(struct vnode *vnode)
     p9_forget_fid(fs, made_fid);
 }
 
-uint32_t p9_best_fid(const struct p9_node *node, bool writable)
-{
-    const struct p9_file *file = node->files;
-
-    while (file && writable && !file->writable)
-        file = file->next;
-    return file ? file->fid : node->fid;
-}
-
 /* ---- Finding and making -------------------------------------------------- */
 
-/* `messages` are a walk to `fid` and its attributes. Puts the node in *found.
+/*
+ * Finds out where a walk has led, if anywhere, and what is there. `*known` says
+ * that the server knows the fid.
  */
-static int take_node(struct p9_fs *fs, struct p9_message **messages,
-                     uint32_t fid, struct vnode **found)
-{
-    struct stat stat = {0};
-    int error = p9_result(messages[0]), second = p9_result(messages[1]);
-
-    if (error) {
-        p9_free_fid(fs, fid);
-        return error;
-    }
-    if (p9_came_too_early(error, second)) {
-        p9_begin_getattr(messages[1], fid);
-        second = p9_call(fs, messages[1]);
-    }
-    if (second) {
-        p9_forget_fid(fs, fid);
-        return second;
-    }
-    p9_take_attributes(messages[1], &stat);
-    *found = p9_find_node(fs, fid, stat.st_ino, stat.st_mode, stat.st_rdev);
-    return *found ? 0 : -ENOMEM;
-}
-
-static int lookup(struct vnode *directory, const char *name,
-                  struct vnode **found)
+static int look(struct vnode *directory, uint32_t fid, const char *name,
+                struct stat *stat, bool *known)
 {
     struct p9_fs *fs = p9_fs_of(directory);
     struct p9_message *messages[2];
-    uint32_t fid = p9_new_fid(fs);
-    int error;
+    int error, second;
 
-    if (fid == P9_NO_FID)
-        return -ENFILE;
     p9_take(fs, messages, 2);
     p9_begin_walk(messages[0], p9_node_of(directory)->fid, fid, name);
     p9_begin_getattr(messages[1], fid);
     p9_exchange(fs, messages, 2);
-    error = take_node(fs, messages, fid, found);
+    error = p9_result(messages[0]);
+    second = p9_result(messages[1]);
+    if (p9_came_too_early(error, second)) {
+        p9_begin_getattr(messages[1], fid);
+        second = p9_call(fs, messages[1]);
+    }
+    *known = !error;
+    if (!error && !second)
+        p9_take_attributes(messages[1], stat);
     p9_give(fs, messages, 2);
-    return error;
+    return error ? error : second;
+}
+
+/* Whoever has slots does not wait for more: what follows comes after them. */
+static int lookup(struct vnode *directory, const char *name,
+                  struct vnode **found)
+{
+    struct p9_fs *fs = p9_fs_of(directory);
+    uint32_t fid = p9_new_fid(fs);
+    struct stat stat = {0};
+    bool known;
+    int error;
+
+    if (fid == P9_NO_FID)
+        return -ENFILE;
+    error = look(directory, fid, name, &stat, &known);
+    if (error) {
+        if (known)
+            p9_forget_fid(fs, fid);
+        else
+            p9_free_fid(fs, fid);
+        return error;
+    }
+    *found = p9_find_node(fs, fid, stat.st_ino, stat.st_mode, stat.st_rdev);
+    return *found ? 0 : -ENOMEM;
 }
 
 /* Begins a request that makes `name` in a directory: P9_MKDIR and the like. */
@@ -430,8 +442,7 @@ static long readlink_of(struct vnode *vnode, char *buffer, size_t bytes)
 
 static int stat_node(struct vnode *vnode, struct stat *stat)
 {
-    return p9_stat_by(p9_fs_of(vnode), p9_best_fid(p9_node_of(vnode), false),
-                      stat);
+    return p9_stat(p9_node_of(vnode), NULL, stat);
 }
 
 static void put_time(struct p9_message *message, struct timespec time)
@@ -452,8 +463,10 @@ static const struct {
     {VFS_SET_MODIFIED, P9_SET_MTIME | P9_SET_MTIME_TO},
 };
 
-int p9_set_by(struct p9_fs *fs, uint32_t fid, const struct vfs_change *change)
+int p9_set(struct p9_node *node, const struct p9_file *file,
+           const struct vfs_change *change)
 {
+    struct p9_fs *fs = p9_fs_of(&node->vnode);
     struct p9_message *message;
     unsigned valid = 0;
 
@@ -461,7 +474,9 @@ int p9_set_by(struct p9_fs *fs, uint32_t fid, const struct vfs_change *change)
         if (change->mask & set_flags[i].from)
             valid |= set_flags[i].to;
     p9_take(fs, &message, 1);
-    p9_begin_about(message, P9_SETATTR, fid, P9_ANSWER(0));
+    p9_begin_about(message, P9_SETATTR,
+                   fid_of(node, file, change->mask & VFS_SET_SIZE),
+                   P9_ANSWER(0));
     p9_put(message, valid, 4);
     p9_put(message, change->mode, 4);
     p9_put(message, change->owner, 4);
@@ -474,9 +489,7 @@ int p9_set_by(struct p9_fs *fs, uint32_t fid, const struct vfs_change *change)
 
 static int set_node(struct vnode *vnode, const struct vfs_change *change)
 {
-    uint32_t fid = p9_best_fid(p9_node_of(vnode), change->mask & VFS_SET_SIZE);
-
-    return p9_set_by(p9_fs_of(vnode), fid, change);
+    return p9_set(p9_node_of(vnode), NULL, change);
 }
 
 static int statfs_node(struct vnode *vnode, struct statfs *statfs)

@@ -10,6 +10,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -239,6 +241,65 @@ static int check_access(char **arg)
     return say(access(arg[1], W_OK));
 }
 
+#define THREADS 24
+#define ROUNDS  20
+
+struct worker {
+    pthread_t thread;
+    const char *directory;
+    unsigned number, failed;
+};
+
+/* One file, from its making to its end, among those of the others. */
+static bool use_file(const struct worker *self, unsigned round)
+{
+    char path[300], other[300], text[4096], back[4096];
+    size_t bytes = (self->number * 331 + round * 97) % sizeof(text) + 1;
+    struct stat stat;
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%u", self->directory, self->number);
+    snprintf(other, sizeof(other), "%s/moved-%u", self->directory,
+             self->number);
+    memset(text, (int)(self->number + round), bytes);
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd < 0 || write(fd, text, bytes) != (ssize_t)bytes ||
+        rename(path, other) || lstat(other, &stat) ||
+        stat.st_size != (off_t)bytes ||
+        pread(fd, back, sizeof(back), 0) != (ssize_t)bytes ||
+        memcmp(text, back, bytes) != 0)
+        return false;
+    return unlink(other) == 0 && close(fd) == 0 && access(path, F_OK) < 0;
+}
+
+static void *work(void *context)
+{
+    struct worker *self = context;
+
+    for (unsigned round = 0; round < ROUNDS; round++)
+        self->failed += !use_file(self, round);
+    return NULL;
+}
+
+/* More threads than the client has slots for messages. */
+static int threads(char **arg)
+{
+    static struct worker workers[THREADS];
+    unsigned failed = 0;
+
+    for (unsigned i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.directory = arg[1], .number = i};
+        if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
+            return fail();
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        failed += workers[i].failed;
+    }
+    printf("%u of %u failed\n", failed, THREADS * ROUNDS);
+    return 0;
+}
+
 /* Waits for a line of input. */
 static int line(char **arg)
 {
@@ -258,17 +319,29 @@ static const struct {
     unsigned arguments;
     int (*run)(char **arg);
 } commands[] = {
-    {"ls", 1, list},           {"cat", 1, cat},
-    {"put", 2, put},           {"append", 2, append},
-    {"secret", 2, secret},     {"stat", 1, status},
-    {"mkdir", 1, mkdir_at},    {"rm", 1, remove_any},
-    {"mv", 2, move},           {"ln", 2, hard_link},
-    {"ln-s", 2, soft_link},    {"readlink", 1, read_link},
-    {"chmod", 2, change_mode}, {"cut", 2, cut},
-    {"touch", 1, touch},       {"mknod", 2, node},
-    {"orphan", 1, orphan},     {"large", 1, large},
-    {"df", 1, space},          {"line", 1, line},
-    {"leave", 1, leave},       {"access", 1, check_access},
+    {"ls", 1, list},
+    {"cat", 1, cat},
+    {"put", 2, put},
+    {"append", 2, append},
+    {"secret", 2, secret},
+    {"stat", 1, status},
+    {"mkdir", 1, mkdir_at},
+    {"rm", 1, remove_any},
+    {"mv", 2, move},
+    {"ln", 2, hard_link},
+    {"ln-s", 2, soft_link},
+    {"readlink", 1, read_link},
+    {"chmod", 2, change_mode},
+    {"cut", 2, cut},
+    {"touch", 1, touch},
+    {"mknod", 2, node},
+    {"orphan", 1, orphan},
+    {"large", 1, large},
+    {"df", 1, space},
+    {"line", 1, line},
+    {"threads", 1, threads},
+    {"leave", 1, leave},
+    {"access", 1, check_access},
 };
 
 /* Runs the command at `arg`. Returns whether it failed. */
