@@ -202,9 +202,15 @@ include images/programs.mk
 
 # ---- Test programs ------------------------------------------------------
 
+# Guest code that unit tests run on the host; tests/unit/guest.c is around it.
+unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
+	guest_rt/file*.c guest_rt/vfs*.c guest_rt/tmpfs*.c \
+	guest_rt/pipe*.c guest_rt/select*.c)) $(patsubst %,guest_rt/%.c,dev epoll \
+	eventfd lock memfd sched_wait)
+
 # suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
 define suite
-build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $(LIB))
+build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $($1_GUEST) $(LIB))
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
 	$$Q$(CC) $3 -o $$@ $$^ -lcriterion -lpthread

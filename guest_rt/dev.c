@@ -2,7 +2,6 @@
 /* The devices in /dev. */
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sysmacros.h>
 
 #include "guest_rt/console.h"
 #include "guest_rt/runtime.h"
@@ -121,21 +120,24 @@ static const struct file_ops tty_ops = {
 
 /* ---- By number ---------------------------------------------------------- */
 
+/* makedev() as a constant, for numbers below 256. */
+#define DEVICE(major, minor) ((major) << 8 | (minor))
+
 static const struct file_ops *ops_of(dev_t device)
 {
     switch (device) {
-    case makedev(1, 3):
+    case DEVICE(1, 3):
         return &null_ops;
-    case makedev(1, 5):
+    case DEVICE(1, 5):
         return &zero_ops;
-    case makedev(1, 7):
+    case DEVICE(1, 7):
         return &full_ops;
-    case makedev(1, 8):
-    case makedev(1, 9):
+    case DEVICE(1, 8):
+    case DEVICE(1, 9):
         return &random_ops;
-    case makedev(5, 0):
+    case DEVICE(5, 0):
         return console_is_tty(0) || console_is_tty(1) ? &tty_ops : NULL;
-    case makedev(5, 1):
+    case DEVICE(5, 1):
         return &tty_ops;
     default:
         return NULL;

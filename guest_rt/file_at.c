@@ -3,10 +3,10 @@
 #include "guest_rt/file.h"
 #include "guest_rt/syscalls.h"
 
-/* preadv2's and pwritev2's flags that change nothing here. */
-#define RWF_HIPRI 1
-#define RWF_DSYNC 2
-#define RWF_SYNC  4
+/* RWF_*: preadv2's and pwritev2's flags that change nothing here. */
+#define FLAG_HIPRI 1
+#define FLAG_DSYNC 2
+#define FLAG_SYNC  4
 
 #define OFFSET_HERE (-1) /* of preadv2 and pwritev2: as readv and writev */
 
@@ -90,7 +90,7 @@ long __mayfly_sys_pwrite64(long fd, long buffer, long bytes, long offset)
 long __mayfly_sys_preadv2(long fd, long vector, long count, long offset,
                           long high, long flags)
 {
-    if (flags & ~(long)RWF_HIPRI)
+    if (flags & ~(long)FLAG_HIPRI)
         return -EOPNOTSUPP;
     if (offset == OFFSET_HERE)
         return __mayfly_sys_readv(fd, vector, count);
@@ -102,12 +102,12 @@ long __mayfly_sys_pwritev2(long fd, long vector, long count, long offset,
 {
     long result;
 
-    if (flags & ~(long)(RWF_HIPRI | RWF_DSYNC | RWF_SYNC))
+    if (flags & ~(long)(FLAG_HIPRI | FLAG_DSYNC | FLAG_SYNC))
         return -EOPNOTSUPP;
     result = offset == OFFSET_HERE
                  ? __mayfly_sys_writev(fd, vector, count)
                  : __mayfly_sys_pwritev(fd, vector, count, offset, high);
-    if (result > 0 && flags & (RWF_DSYNC | RWF_SYNC)) {
+    if (result > 0 && flags & (FLAG_DSYNC | FLAG_SYNC)) {
         long error = __mayfly_sys_fdatasync(fd);
 
         if (error)

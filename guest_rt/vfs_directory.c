@@ -82,7 +82,8 @@ static bool is_removed(struct vnode *node)
 {
     struct stat stat = {0};
 
-    return vnode_stat(node, &stat) == 0 && stat.st_nlink == 0;
+    return node->ops->stat && vnode_stat(node, &stat) == 0 &&
+           stat.st_nlink == 0;
 }
 
 static long working_directory(char *buffer, size_t bytes)
