@@ -54,13 +54,20 @@ static int fail(const struct writer *writer, const char *reason)
 
 /* ---- Writing ------------------------------------------------------------ */
 
+static int check_room(const struct writer *writer, uint64_t bytes)
+{
+    if (bytes <= BYTES_MAX - writer->bytes)
+        return CLI_OK;
+    return cli_fail(CLI_FAILED,
+                    "cannot use files %s: it holds more than 1 GiB; make a tar "
+                    "archive of it and name that",
+                    writer->root);
+}
+
 static int put(struct writer *writer, const void *bytes, size_t count)
 {
-    if (count > BYTES_MAX - writer->bytes)
-        return cli_fail(CLI_FAILED,
-                        "cannot use files %s: it holds more than 1 GiB; make "
-                        "a tar archive of it and name that",
-                        writer->root);
+    if (check_room(writer, count))
+        return CLI_FAILED;
     writer->bytes += count;
     for (const char *at = bytes; count > 0;) {
         ssize_t done = write(writer->fd, at, count);
@@ -152,7 +159,9 @@ static int put_file(struct writer *writer, int directory, const char *name)
     if (fd < 0 || fstat(fd, &status))
         return fail(writer, strerror(errno));
     left = (uint64_t)status.st_size;
-    result = put_entry(writer, '0', &status, left, "");
+    result = check_room(writer, left);
+    if (!result)
+        result = put_entry(writer, '0', &status, left, "");
     while (!result && left > 0) {
         size_t part = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
         ssize_t got = read(fd, writer->buffer, part);
