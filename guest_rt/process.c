@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "guest_rt/hypercall.h"
+#include "guest_rt/option.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
@@ -39,41 +40,9 @@ long __mayfly_sys_getppid(void)
     return 0;
 }
 
-long __mayfly_sys_getuid(void)
-{
-    return 0;
-}
-
-long __mayfly_sys_geteuid(void)
-{
-    return 0;
-}
-
-long __mayfly_sys_getgid(void)
-{
-    return 0;
-}
-
-long __mayfly_sys_getegid(void)
-{
-    return 0;
-}
-
 long __mayfly_sys_set_tid_address(long address)
 {
     return thread_set_clear_tid ? thread_set_clear_tid((int *)address) : MF_PID;
-}
-
-/* What makes processes; musl makes threads by __mayfly_clone(). */
-long __mayfly_sys_clone(long flags, long stack, long parent_tid, long child_tid,
-                        long tls)
-{
-    (void)flags;
-    (void)stack;
-    (void)parent_tid;
-    (void)child_tid;
-    (void)tls;
-    return -ENOSYS;
 }
 
 long __mayfly_sys_arch_prctl(long code, long argument)
@@ -98,13 +67,18 @@ long __mayfly_sys_arch_prctl(long code, long argument)
 
 long __mayfly_sys_uname(long result)
 {
-    *(struct utsname *)result = (struct utsname){
+    struct utsname *names = (struct utsname *)result;
+    const char *host = option_get("hostname", 0);
+
+    *names = (struct utsname){
         .sysname = "Linux", /* the system calls are Linux's */
         .nodename = "mayfly",
         .release = "6.1.0-mayfly",
         .version = "Mayfly ABI 1",
         .machine = "x86_64",
     };
+    if (host)
+        strlcpy(names->nodename, host, sizeof(names->nodename));
     return 0;
 }
 

@@ -79,11 +79,11 @@
       "SO_LINGER does not wait; SO_REUSEPORT shares nothing")                 \
     X(55, getsockopt, 5, PARTIAL, "TCP_INFO: states, sizes and times only")   \
     X(56, clone, 5, PARTIAL, "threads by musl; no processes: ENOSYS")         \
-    X(57, fork, 0, NONE, "")                                                  \
-    X(58, vfork, 0, NONE, "")                                                 \
-    X(59, execve, 3, NONE, "")                                                \
+    X(57, fork, 0, PARTIAL, "ENOSYS, and a line that says so")                \
+    X(58, vfork, 0, PARTIAL, "ENOSYS, and a line that says so")               \
+    X(59, execve, 3, PARTIAL, "ENOSYS, and a line that says so")              \
     X(60, exit, 1, FULL, "")                                                  \
-    X(61, wait4, 4, NONE, "")                                                 \
+    X(61, wait4, 4, FULL, "")                                                 \
     X(62, kill, 2, FULL, "")                                                  \
     X(63, uname, 1, FULL, "")                                                 \
     X(64, semget, 3, NONE, "")                                                \
@@ -128,28 +128,28 @@
     X(102, getuid, 0, FULL, "")                                               \
     X(103, syslog, 3, NONE, "")                                               \
     X(104, getgid, 0, FULL, "")                                               \
-    X(105, setuid, 1, NONE, "")                                               \
-    X(106, setgid, 1, NONE, "")                                               \
+    X(105, setuid, 1, FULL, "")                                               \
+    X(106, setgid, 1, FULL, "")                                               \
     X(107, geteuid, 0, FULL, "")                                              \
     X(108, getegid, 0, FULL, "")                                              \
-    X(109, setpgid, 2, NONE, "")                                              \
+    X(109, setpgid, 2, FULL, "")                                              \
     X(110, getppid, 0, FULL, "")                                              \
-    X(111, getpgrp, 0, NONE, "")                                              \
-    X(112, setsid, 0, NONE, "")                                               \
-    X(113, setreuid, 2, NONE, "")                                             \
-    X(114, setregid, 2, NONE, "")                                             \
-    X(115, getgroups, 2, NONE, "")                                            \
-    X(116, setgroups, 2, NONE, "")                                            \
-    X(117, setresuid, 3, NONE, "")                                            \
-    X(118, getresuid, 3, NONE, "")                                            \
-    X(119, setresgid, 3, NONE, "")                                            \
-    X(120, getresgid, 3, NONE, "")                                            \
-    X(121, getpgid, 1, NONE, "")                                              \
-    X(122, setfsuid, 1, NONE, "")                                             \
-    X(123, setfsgid, 1, NONE, "")                                             \
-    X(124, getsid, 1, NONE, "")                                               \
-    X(125, capget, 2, NONE, "")                                               \
-    X(126, capset, 2, NONE, "")                                               \
+    X(111, getpgrp, 0, FULL, "")                                              \
+    X(112, setsid, 0, FULL, "")                                               \
+    X(113, setreuid, 2, FULL, "")                                             \
+    X(114, setregid, 2, FULL, "")                                             \
+    X(115, getgroups, 2, FULL, "")                                            \
+    X(116, setgroups, 2, PARTIAL, "64 groups at most")                        \
+    X(117, setresuid, 3, FULL, "")                                            \
+    X(118, getresuid, 3, FULL, "")                                            \
+    X(119, setresgid, 3, FULL, "")                                            \
+    X(120, getresgid, 3, FULL, "")                                            \
+    X(121, getpgid, 1, FULL, "")                                              \
+    X(122, setfsuid, 1, FULL, "")                                             \
+    X(123, setfsgid, 1, FULL, "")                                             \
+    X(124, getsid, 1, FULL, "")                                               \
+    X(125, capget, 2, FULL, "")                                               \
+    X(126, capset, 2, FULL, "")                                               \
     X(127, rt_sigpending, 2, FULL, "")                                        \
     X(128, rt_sigtimedwait, 4, FULL, "")                                      \
     X(129, rt_sigqueueinfo, 3, FULL, "")                                      \
@@ -157,7 +157,7 @@
     X(131, sigaltstack, 2, FULL, "")                                          \
     X(132, utime, 2, FULL, "")                                                \
     X(133, mknod, 3, FULL, "")                                                \
-    X(135, personality, 1, NONE, "")                                          \
+    X(135, personality, 1, FULL, "")                                          \
     X(136, ustat, 2, NONE, "")                                                \
     X(137, statfs, 2, FULL, "")                                               \
     X(138, fstatfs, 2, FULL, "")                                              \
@@ -193,8 +193,8 @@
     X(167, swapon, 2, NONE, "")                                               \
     X(168, swapoff, 1, NONE, "")                                              \
     X(169, reboot, 4, NONE, "")                                               \
-    X(170, sethostname, 2, NONE, "")                                          \
-    X(171, setdomainname, 2, NONE, "")                                        \
+    X(170, sethostname, 2, FULL, "")                                          \
+    X(171, setdomainname, 2, FULL, "")                                        \
     X(172, iopl, 1, NONE, "")                                                 \
     X(173, ioperm, 3, NONE, "")                                               \
     X(175, init_module, 3, NONE, "")                                          \
@@ -257,7 +257,7 @@
     X(244, mq_notify, 2, NONE, "")                                            \
     X(245, mq_getsetattr, 3, NONE, "")                                        \
     X(246, kexec_load, 4, NONE, "")                                           \
-    X(247, waitid, 5, NONE, "")                                               \
+    X(247, waitid, 5, FULL, "")                                               \
     X(248, add_key, 5, NONE, "")                                              \
     X(249, request_key, 4, NONE, "")                                          \
     X(250, keyctl, 5, NONE, "")                                               \
@@ -333,7 +333,7 @@
     X(319, memfd_create, 2, PARTIAL, "no seals and huge pages")               \
     X(320, kexec_file_load, 5, NONE, "")                                      \
     X(321, bpf, 3, NONE, "")                                                  \
-    X(322, execveat, 5, NONE, "")                                             \
+    X(322, execveat, 5, PARTIAL, "ENOSYS, and a line that says so")           \
     X(323, userfaultfd, 1, NONE, "")                                          \
     X(324, membarrier, 3, PARTIAL, "no SYNC_CORE, no RSEQ")                   \
     X(325, mlock2, 3, FULL, "")                                               \
@@ -357,7 +357,7 @@
     X(432, fsmount, 3, NONE, "")                                              \
     X(433, fspick, 3, NONE, "")                                               \
     X(434, pidfd_open, 2, NONE, "")                                           \
-    X(435, clone3, 2, NONE, "")                                               \
+    X(435, clone3, 2, PARTIAL, "ENOSYS, and a line that says so")             \
     X(436, close_range, 3, FULL, "")                                          \
     X(437, openat2, 4, NONE, "")                                              \
     X(438, pidfd_getfd, 3, NONE, "")                                          \

@@ -7,6 +7,7 @@
 #include "guest_rt/futex.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched_private.h"
+#include "guest_rt/spawn.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread_table.h"
 
@@ -85,7 +86,7 @@ long __mayfly_clone(int (*start)(void *), void *stack, unsigned long flags,
     long result;
 
     if ((flags & THREAD_FLAGS) != THREAD_FLAGS)
-        return -ENOSYS; /* a process */
+        return spawn_refuse(flags & CLONE_VFORK ? "posix_spawn" : "clone");
     if (!stack)
         return -EINVAL;
     mf_lock();

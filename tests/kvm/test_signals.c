@@ -23,3 +23,12 @@ Test(signals, of_timers_come_when_they_are_due)
     cr_assert_not(strstr(guest.output, "BAD"), "%s", guest.output);
     assert_exited(&guest, 0, NULL);
 }
+
+Test(signals, between_threads_reach_the_right_one)
+{
+    struct guest guest = {.image = "signalthreads"};
+
+    run_guest(&guest);
+    cr_assert_not(strstr(guest.output, "BAD"), "%s", guest.output);
+    assert_exited(&guest, 0, NULL);
+}
