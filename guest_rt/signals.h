@@ -139,6 +139,12 @@ int signal_take(uint64_t set, struct signal_info *info);
 /* What is pending for the running thread, process-wide signals included. */
 uint64_t signal_pending(void);
 
+/* Whether one of the set is, for the running thread. */
+static inline bool signal_is_any_pending(uint64_t set)
+{
+    return signal_pending() & set;
+}
+
 /* Told about each signal that was sent, if it is not NULL (signal_fd.c). */
 extern void (*mf_signal_sent)(void);
 

@@ -292,7 +292,7 @@
     X(279, move_pages, 6, NONE, "")                                           \
     X(280, utimensat, 4, FULL, "")                                            \
     X(281, epoll_pwait, 6, FULL, "")                                          \
-    X(282, signalfd, 3, NONE, "")                                             \
+    X(282, signalfd, 3, FULL, "")                                             \
     X(283, timerfd_create, 2, FULL, "")                                       \
     X(284, eventfd, 1, FULL, "")                                              \
     X(285, fallocate, 4, FULL, "")                                            \
@@ -300,7 +300,7 @@
       "TFD_TIMER_CANCEL_ON_SET has no effect")                                \
     X(287, timerfd_gettime, 2, FULL, "")                                      \
     X(288, accept4, 4, FULL, "")                                              \
-    X(289, signalfd4, 4, NONE, "")                                            \
+    X(289, signalfd4, 4, FULL, "")                                            \
     X(290, eventfd2, 2, FULL, "")                                             \
     X(291, epoll_create1, 1, FULL, "")                                        \
     X(292, dup3, 3, FULL, "")                                                 \

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fenv.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
+#include <sys/signalfd.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -375,6 +378,65 @@ static void check_waits(void)
     unblock(SIGUSR1);
 }
 
+/* ---- Files -------------------------------------------------------------- */
+
+static void check_files(void)
+{
+    struct signalfd_siginfo records[3];
+    union sigval value = {.sival_int = 99};
+    struct pollfd poll_one = {.events = POLLIN};
+    sigset_t set = set_of(SIGUSR1), real = set_of(SIGRTMIN);
+    int fd;
+
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    sigprocmask(SIG_BLOCK, &real, NULL);
+    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    poll_one.fd = fd;
+    check("signalfd", fd >= 0);
+    check("has nothing at first", read(fd, records, sizeof(records)) == -1 &&
+                                      errno == EAGAIN &&
+                                      poll(&poll_one, 1, 0) == 0);
+    sigqueue(getpid(), SIGUSR1, value);
+    check("polls", poll(&poll_one, 1, -1) == 1);
+    check("reads a signal",
+          read(fd, records, sizeof(records)) == sizeof(records[0]) &&
+              records[0].ssi_signo == SIGUSR1 && records[0].ssi_int == 99 &&
+              records[0].ssi_pid == (uint32_t)getpid());
+    check("once", !is_pending(SIGUSR1));
+    check("takes another set", signalfd(fd, &real, 0) == fd);
+    sigqueue(getpid(), SIGRTMIN, value);
+    sigqueue(getpid(), SIGRTMIN, value);
+    check("reads two",
+          read(fd, records, sizeof(records)) == 2 * sizeof(records[0]));
+    check("refuses a small buffer",
+          read(fd, records, 100) == -1 && errno == EINVAL);
+    check("refuses other files", signalfd(0, &set, 0) == -1 && errno == EINVAL);
+    close(fd);
+    unblock(SIGUSR1);
+    unblock(SIGRTMIN);
+}
+
+static void check_masks_of_calls(void)
+{
+    sigset_t none = set_of(0);
+    struct timespec second = {.tv_sec = 1};
+
+    handle(SIGUSR1, note, 0);
+    block(SIGUSR1);
+    raise(SIGUSR1);
+    check("ppoll lets signals in",
+          ppoll(NULL, 0, &second, &none) == -1 && errno == EINTR && calls == 1);
+    check("and restores the mask", is_blocked(SIGUSR1));
+    raise(SIGUSR1);
+    check("so does pselect",
+          pselect(0, NULL, NULL, NULL, &second, &none) == -1 &&
+              errno == EINTR && calls == 2);
+    second.tv_sec = 0;
+    check("that ends in time",
+          ppoll(NULL, 0, &second, &none) == 0 && is_blocked(SIGUSR1));
+    unblock(SIGUSR1);
+}
+
 int main(void)
 {
     check_senders();
@@ -385,6 +447,8 @@ int main(void)
     check_jumps();
     check_stack();
     check_waits();
+    check_files();
+    check_masks_of_calls();
     printf("%d failed\n", failures);
     return failures > 0;
 }
