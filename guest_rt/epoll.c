@@ -341,7 +341,7 @@ static long wait_on_epoll(long fd, struct epoll_event *events, long most,
 
     if (most <= 0 || most > EVENTS_MOST)
         return -EINVAL;
-    if (!user_can_reach(events, (size_t)most * sizeof(*events)))
+    if (!user_can_write(events, (size_t)most * sizeof(*events)))
         return -EFAULT;
     self = file_get_io(fd);
     if (!self)

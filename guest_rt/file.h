@@ -232,12 +232,18 @@ extern unsigned file_limit;
  */
 bool user_can_reach(const void *at, size_t bytes);
 
+/* Whether it can write there. */
+bool user_can_write(const void *at, size_t bytes);
+
 /*
  * Bytes that a vector names, after checking it: or -EINVAL, or -EFAULT.
  */
 long file_check_vector(const struct iovec *iov, long count);
 
-/* The same for a vector of the runtime's own. */
+/* The same where the bytes are to be filled. */
+long file_check_room(const struct iovec *iov, long count);
+
+/* As file_check_vector(), for a vector of the runtime's own. */
 long file_check_pieces(const struct iovec *iov, long count);
 
 /* The boundary of a system call; see sched_restart(). */

@@ -29,7 +29,7 @@ static long read_at(long fd, const struct iovec *iov, long count, off_t offset)
     if (!result && !file_can_read(file))
         result = -EBADF;
     if (!result)
-        result = file_check_vector(iov, count);
+        result = file_check_room(iov, count);
     if (result >= 0)
         result = file->ops->read
                      ? file->ops->read(file, iov, (int)count, offset)

@@ -84,9 +84,9 @@ static long copy_all(struct copy *copy)
 static bool can_reach_offsets(const struct copy *copy)
 {
     return (!copy->in_offset ||
-            user_can_reach(copy->in_offset, sizeof(off_t))) &&
+            user_can_write(copy->in_offset, sizeof(off_t))) &&
            (!copy->out_offset ||
-            user_can_reach(copy->out_offset, sizeof(off_t)));
+            user_can_write(copy->out_offset, sizeof(off_t)));
 }
 
 /* What both calls check. */

@@ -14,7 +14,7 @@ static long read_vector(struct file *file, const struct iovec *iov, long count)
 
     if (!file_can_read(file))
         return -EBADF;
-    result = file_check_vector(iov, count);
+    result = file_check_room(iov, count);
     if (result < 0)
         return result;
     return file->ops->read ? file->ops->read(file, iov, (int)count, FILE_HERE)

@@ -28,7 +28,7 @@ static long stat_file(long fd, struct stat *result)
         return -EBADF;
     error = file_stat(file, &stat);
     file_put(file);
-    if (!error && !user_can_reach(result, sizeof(*result)))
+    if (!error && !user_can_write(result, sizeof(*result)))
         error = -EFAULT;
     if (!error)
         *result = stat;

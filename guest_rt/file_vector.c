@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory that programs hand to system calls. */
-#include "device.h"
 #include "file.h"
+#include "runtime.h"
 
 /* In every image: rather small than fast. */
 #pragma GCC optimize("Os")
 
 bool user_can_reach(const void *at, size_t bytes)
 {
-    return !bytes || device_can_reach((uintptr_t)at, bytes);
+    return mf_user_ok(at, bytes, false);
+}
+
+bool user_can_write(const void *at, size_t bytes)
+{
+    return mf_user_ok(at, bytes, true);
 }
 
 long file_check_pieces(const struct iovec *iov, long count)
@@ -34,4 +39,14 @@ long file_check_vector(const struct iovec *iov, long count)
         !user_can_reach(iov, (size_t)count * sizeof(*iov)))
         return -EFAULT;
     return file_check_pieces(iov, count);
+}
+
+long file_check_room(const struct iovec *iov, long count)
+{
+    long total = file_check_vector(iov, count);
+
+    for (long i = 0; total >= 0 && i < count; i++)
+        if (!user_can_write(iov[i].iov_base, iov[i].iov_len))
+            return -EFAULT;
+    return total;
 }

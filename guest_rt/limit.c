@@ -56,7 +56,7 @@ static long call(long pid, long resource, const struct rlimit *wanted,
     if (resource < 0 || resource >= RLIM_NLIMITS)
         return -EINVAL;
     if ((wanted && !user_can_reach(wanted, sizeof(*wanted))) ||
-        (result && !user_can_reach(result, sizeof(*result))))
+        (result && !user_can_write(result, sizeof(*result))))
         return -EFAULT;
     fill();
     if (wanted)

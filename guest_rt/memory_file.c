@@ -37,6 +37,7 @@ static struct shared *all, *unused;
 /* In programs that have descriptors. */
 __typeof__(file_get) file_get __attribute__((weak));
 __typeof__(file_put) file_put __attribute__((weak));
+__typeof__(file_stat) file_stat __attribute__((weak));
 
 static struct shared *shared_create(void)
 {
@@ -109,9 +110,9 @@ static int write_back(const struct shared *shared, uintptr_t from, uintptr_t to)
     struct stat stat = {0};
     int error;
 
-    if (!shared->copy || !shared->write || !file->ops->stat)
+    if (!shared->copy || !shared->write || !file_stat)
         return 0;
-    error = file->ops->stat(file, &stat);
+    error = file_stat(file, &stat);
     if (error)
         return error;
     if (at >= stat.st_size)

@@ -306,7 +306,7 @@ static long control_pipe(struct file *file, unsigned request, long argument)
 
     if (request != FIONREAD)
         return -ENOTTY;
-    if (!user_can_reach((void *)argument, sizeof(int)))
+    if (!user_can_write((void *)argument, sizeof(int)))
         return -EFAULT;
     *(int *)argument = (int)pipe->used;
     return 0;

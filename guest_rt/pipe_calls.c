@@ -37,7 +37,7 @@ static long make_pipe(int *fds, int flags)
 
     if (flags & ~(O_CLOEXEC | O_NONBLOCK | O_DIRECT))
         return -EINVAL;
-    if (!user_can_reach(fds, 2 * sizeof(*fds)))
+    if (!user_can_write(fds, 2 * sizeof(*fds)))
         return -EFAULT;
     error = open_ends(ends, flags & O_NONBLOCK);
     if (error)

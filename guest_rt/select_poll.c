@@ -51,7 +51,7 @@ static long poll_all(struct pollfd *fds, unsigned long count,
 
     if (count > file_limit)
         return -EINVAL;
-    if (!user_can_reach(fds, count * sizeof(*fds)))
+    if (!user_can_write(fds, count * sizeof(*fds)))
         return -EFAULT;
     if (count > FEW)
         entries = pool_alloc(count * sizeof(*entries));

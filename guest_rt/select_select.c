@@ -134,7 +134,7 @@ static long select_sets(int count, uint64_t *in, uint64_t *out, uint64_t *ex,
         sets.count = file_table.count;
     bytes = ((size_t)sets.count + WORD_BITS - 1) / WORD_BITS * 8;
     for (int set = 0; set < SETS; set++)
-        if (sets.bits[set] && !user_can_reach(sets.bits[set], bytes))
+        if (sets.bits[set] && !user_can_write(sets.bits[set], bytes))
             return -EFAULT;
     return wait_for(&sets, deadline_ns);
 }

@@ -176,7 +176,7 @@ static long set(struct timer_file *self, int flags,
     uint64_t value, interval;
 
     if (!user_can_reach(wanted, sizeof(*wanted)) ||
-        (old && !user_can_reach(old, sizeof(*old))))
+        (old && !user_can_write(old, sizeof(*old))))
         return -EFAULT;
     if (flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) ||
         ns_of(&wanted->it_value, &value) ||
@@ -206,7 +206,7 @@ static long call(long fd, int flags, const struct itimerspec *wanted,
     if (file->ops == &timer_ops) {
         if (!get)
             result = set(file->data, flags, wanted, old);
-        else if (!user_can_reach(old, sizeof(*old)))
+        else if (!user_can_write(old, sizeof(*old)))
             result = -EFAULT;
         else
             result = 0;

@@ -96,7 +96,7 @@ static long working_directory(char *buffer, size_t bytes)
         bytes = VFS_PATH_MAX;
     if (bytes == 0)
         return -ERANGE;
-    if (!user_can_reach(buffer, bytes))
+    if (!user_can_write(buffer, bytes))
         return -EFAULT;
     if (is_removed(vfs_directory))
         return -ENOENT;
@@ -149,7 +149,7 @@ static long read_entries(long fd, void *buffer, size_t bytes)
 
     if (!file)
         return -EBADF;
-    if (!user_can_reach(buffer, bytes))
+    if (!user_can_write(buffer, bytes))
         result = -EFAULT;
     else if (file->ops->read_dir)
         result = file->ops->read_dir(file, buffer, bytes);

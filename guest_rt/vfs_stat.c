@@ -47,7 +47,7 @@ static long stat_to(long fd, const char *path, long flags, struct stat *result)
     if (flags & ~(long)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT))
         return -EINVAL;
     error = stat_at(fd, path, flags, &stat);
-    if (!error && !user_can_reach(result, sizeof(*result)))
+    if (!error && !user_can_write(result, sizeof(*result)))
         error = -EFAULT;
     if (!error)
         *result = stat;
@@ -134,7 +134,7 @@ static long statx_to(long fd, const char *path, long flags,
         (flags & STATX_SYNC_TYPE) == STATX_SYNC_TYPE)
         return -EINVAL;
     error = stat_at(fd, path, flags, &stat);
-    if (!error && !user_can_reach(result, sizeof(*result)))
+    if (!error && !user_can_write(result, sizeof(*result)))
         error = -EFAULT;
     if (!error)
         fill_statx(result, &stat);
@@ -213,7 +213,7 @@ static long read_link_at(long fd, const char *path, char *buffer, int bytes)
         return result;
     if (!S_ISLNK(node->type) || !node->ops->readlink)
         result = -EINVAL;
-    else if (!user_can_reach(buffer, (size_t)bytes))
+    else if (!user_can_write(buffer, (size_t)bytes))
         result = -EFAULT;
     else
         result = node->ops->readlink(node, buffer, (size_t)bytes);
@@ -239,7 +239,7 @@ static int statfs_node(struct vnode *node, struct statfs *result)
     struct statfs statfs = {.f_namelen = NAME_MAX, .f_bsize = 4096};
     int error = 0;
 
-    if (!user_can_reach(result, sizeof(*result)))
+    if (!user_can_write(result, sizeof(*result)))
         return -EFAULT;
     if (node->ops->statfs)
         error = node->ops->statfs(node, &statfs);

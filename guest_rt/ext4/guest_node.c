@@ -232,7 +232,7 @@ static long control(struct file *file, unsigned request, long argument)
 
     if (request != FIONREAD)
         return -ENOTTY;
-    if (!user_can_reach((void *)argument, sizeof(int)))
+    if (!user_can_write((void *)argument, sizeof(int)))
         return -EFAULT;
     *(int *)argument = left > INT_MAX ? INT_MAX : left < 0 ? 0 : (int)left;
     return 0;

@@ -18,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -232,6 +233,42 @@ static void check_unlinked(void)
     OPEN(fd, open(".", O_RDWR | O_TMPFILE, 0600));
     SHOW(write(fd, "x", 1));
     SHOW(close(fd));
+}
+
+static void check_mappings(void)
+{
+    static const char constant[] = "read-only";
+    char *shared, *private;
+    int fd;
+
+    puts("-- mappings");
+    OPEN(fd, open("m", O_RDWR | O_CREAT, 0600));
+    SHOW(write(fd, "hello", 5));
+    SHOW(ftruncate(fd, 8192));
+    shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    private = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    printf("%d %d\n", shared != MAP_FAILED, private != MAP_FAILED);
+    private[1] = 'P';
+    shared[0] = 'J';
+    SHOW(pwrite(fd, "end", 3, 4096));
+    printf("%s %s\n", shared, shared + 4096);
+    /* A file that grows keeps what is mapped. */
+    SHOW(pwrite(fd, "far", 3, 300000));
+    SHOW(pread(fd, text, 6, 0));
+    printf("%s %c\n", text, private[1]);
+    SHOW(msync(shared, 8192, MS_SYNC));
+    SHOW(read(fd, (void *)(size_t)constant, 5));
+    SHOW(munmap(private, 8192));
+    SHOW(close(fd));
+    strcpy(shared + 4096, "after close");
+    SHOW(munmap(shared, 8192));
+    OPEN(fd, open("m", O_RDONLY));
+    SHOW(pread(fd, text, 12, 4096));
+    puts(text);
+    SHOW(mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? -1
+                                                                       : 0);
+    SHOW(close(fd));
+    SHOW(unlink("m"));
 }
 
 /* ---- Directories -------------------------------------------------------- */
@@ -876,6 +913,7 @@ int main(void)
     check_vectors();
     check_holes();
     check_unlinked();
+    check_mappings();
     check_directories();
     check_many();
     check_links();

@@ -7,6 +7,12 @@
 #include "guest_rt/file_vector.c"
 #include "guest_rt/lock.c"
 
+bool mf_user_ok(const void *at, size_t bytes, bool write)
+{
+    (void)write;
+    return !bytes || device_can_reach((uintptr_t)at, bytes);
+}
+
 /* Where drivers under virtio-mmio take memory for their rings. */
 #define POOL_BYTES (UINT64_C(4) << 20)
 

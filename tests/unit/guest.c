@@ -178,6 +178,16 @@ bool user_can_reach(const void *at, size_t bytes)
     return !bytes || (uintptr_t)at >= PAGE;
 }
 
+bool user_can_write(const void *at, size_t bytes)
+{
+    return user_can_reach(at, bytes);
+}
+
+long file_check_room(const struct iovec *iov, long count)
+{
+    return file_check_vector(iov, count);
+}
+
 long file_check_pieces(const struct iovec *iov, long count)
 {
     size_t total = 0;
