@@ -268,14 +268,13 @@ build/src/e2fsprogs: .ci/debian-source
 	$(call say,SOURCE,e2fsprogs)
 	$Q$< e2fsprogs 1.47.0-2 $@ && touch $@
 
-build/ext4/%/.built: guest_rt/ext4/lib/build $(wildcard guest_rt/ext4/lib/*.h) \
-		| build/src/e2fsprogs
-	$(call say,LIB,$(@D))
-	$Q$< build/src/e2fsprogs $(@D) $(CC) -O2 -g $(SECTIONS) \
-		$(if $(filter asan,$*),$(ASAN)) && touch $@
-
 # ext4_test VARIANT,FLAGS
 define ext4_test
+build/ext4/$1/.built: guest_rt/ext4/lib/build $(wildcard guest_rt/ext4/lib/*.h) \
+		| build/src/e2fsprogs
+	$$(call say,LIB,$$(@D))
+	$$Q$$< build/src/e2fsprogs $$(@D) $(CC) -O2 -g $(SECTIONS) $2 && touch $$@
+
 build/obj/$1/guest_rt/ext4/%.o: guest_rt/ext4/%.c build/ext4/$1/.built \
 		Makefile build/flags
 	$$(call say,CC,$$@)

@@ -42,10 +42,10 @@ $(NATIVE_CRYPT): build/sysroot/.musl
 		$$(ar t $(CURDIR)/build/sysroot/lib/libc.a | grep crypt) && \
 		ld -r -o $@ *.o
 
-# program NAME,PACKAGE,VERSION,PROGRAMS
+# program NAME,PACKAGE,VERSION,PROGRAMS,OPTIONS OF MAYFLY-CC
 define program
 $(call program_source,$2,$3)
-$(call program_build,guest,$1,$2,$(CURDIR)/build/mayfly-cc,build/sysroot/.musl,build/mayfly-cc build/sysroot/.runtime,$(patsubst %,build/images/%.elf,$4))
+$(call program_build,guest,$1,$2,$(strip $(CURDIR)/build/mayfly-cc $5),build/sysroot/.musl,build/mayfly-cc build/sysroot/.runtime build/sysroot/.ext4,$(patsubst %,build/images/%.elf,$4))
 $(call program_build,native,$1,$2,$(NATIVE_CC),$(NATIVE_CRYPT),,$(addprefix build/native/,$4),$(NATIVE_CRYPT))
 PROGRAM_IMAGES += $(patsubst %,build/images/%.elf,$4)
 NATIVE_PROGRAMS += $(addprefix build/native/,$4)
@@ -60,8 +60,8 @@ NATIVE_PROGRAMS += build/native/httpd
 
 $(eval $(call program,lua,lua5.4,5.4.4-3+deb12u1,lua))
 $(eval $(call program,nginx,nginx,1.22.1-9+deb12u9,nginx))
-$(eval $(call program,redis,redis,5:7.0.15-1~deb12u7,redis))
-$(eval $(call program,sqlite,sqlite3,3.40.1-2+deb12u2,sqlite speedtest1))
+$(eval $(call program,redis,redis,5:7.0.15-1~deb12u7,redis,--ext4))
+$(eval $(call program,sqlite,sqlite3,3.40.1-2+deb12u2,sqlite speedtest1,--ext4))
 $(eval $(call program,zlib,zlib,1:1.2.13.dfsg-1,zlib minigzip))
 
 $(eval $(call program_source,gcc-12,12.2.0-14+deb12u1))

@@ -107,12 +107,14 @@ void *ext4_arena_alloc_zeroed(size_t count, size_t bytes)
 
 void ext4_arena_free(void *memory)
 {
-    struct header *header = (struct header *)memory - 1;
-    struct free_piece *piece = (void *)header;
+    struct free_piece *piece;
+    struct header *header;
     unsigned class;
 
     if (!memory)
         return;
+    header = (struct header *)memory - 1;
+    piece = (void *)header;
     class = class_of(header->bytes);
     if (class == CLASSES) {
         ext4_pages_free(header, header->bytes);
@@ -124,13 +126,12 @@ void ext4_arena_free(void *memory)
 
 void *ext4_arena_realloc(void *memory, size_t bytes)
 {
-    struct header *header = (struct header *)memory - 1;
     void *larger;
     size_t room;
 
     if (!memory)
         return ext4_arena_alloc(bytes);
-    room = header->bytes - sizeof(*header);
+    room = ((struct header *)memory)[-1].bytes - sizeof(struct header);
     if (bytes <= room)
         return memory;
     larger = ext4_arena_alloc(bytes);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* --disk FILE,mount=PATH: files that outlast the VM, however it ends. */
+#include <string.h>
+
+#include "tests/cli/cli_test.h"
+
+static struct shell shell;
+
+TestSuite(mount_option, .timeout = 240);
+
+#define MAKE_DISK                  \
+    "PATH=$PATH:/sbin:/usr/sbin\n" \
+    "truncate -s 16M $dir/d\n"     \
+    "mke2fs -q -F -t ext4 $dir/d || exit 99\n"
+#define RUN(words) \
+    "$mayfly run --disk $dir/d,mount=/data" words " $images/persist.elf -- "
+#define CHECK \
+    "e2fsck -fn $dir/d >$dir/fsck 2>&1 || { cat $dir/fsck; exit 98; }\n"
+
+Test(mount_option, bad_paths_are_refused)
+{
+    run_shell(&shell, "$mayfly run --disk d,mount=data x");
+    cr_assert_eq(shell.status, 125);
+    cr_assert(strstr(shell.err, "an absolute path"), "%s", shell.err);
+    run_shell(&shell, "$mayfly run --disk d,mount= x");
+    cr_assert_eq(shell.status, 125);
+}
+
+Test(mount_option, programs_do_with_files_what_they_do_elsewhere)
+{
+    expect_status(&shell, 0, MAKE_DISK RUN("") "calls\n" CHECK);
+    cr_assert_str_eq(shell.out, "calls: ok\n", "%s", shell.out);
+}
+
+Test(mount_option, threads_share_a_disk)
+{
+    expect_status(&shell, 0, MAKE_DISK RUN("") "threads\n" CHECK);
+    cr_assert_str_eq(shell.out, "threads: ok\n", "%s", shell.out);
+}
+
+/*
+ * The monitor is killed when the guest has promised some records; the next VM
+ * finds them, and so it goes on. What the last one leaves is clean.
+ */
+Test(mount_option, a_killed_monitor_loses_nothing_that_was_synced)
+{
+    expect_status(
+        &shell, 0,
+        MAKE_DISK
+        "for round in 1 2 3 4; do\n"
+        "    " RUN(
+            "") "write >$dir/out &\n"
+                "    pid=$!\n"
+                "    for i in $(seq 1000); do\n"
+                "        [ $(wc -l <$dir/out) -lt $((round * 3)) ] || break\n"
+                "        sleep 0.02\n"
+                "    done\n"
+                "    kill -9 $pid\n"
+                "    wait $pid 2>/dev/null\n"
+                "    told=$(sed -n 's/^synced \\([0-9]*\\)$/\\1/p' $dir/out | "
+                "tail -1)\n"
+                "    [ -n \"$told\" ] || exit 97\n"
+                "    cp $dir/d $dir/copy\n"
+                "    e2fsck -p $dir/copy >$dir/fsck || [ $? = 1 ] || exit 96\n"
+                "    e2fsck -fn $dir/copy >$dir/fsck 2>&1 || exit 95\n"
+                "    " RUN("") "check $told || exit 94\n"
+                               "    " CHECK "done\n");
+}
+
+Test(mount_option, a_read_only_disk_can_be_read)
+{
+    expect_status(&shell, 0,
+                  MAKE_DISK RUN("") "calls\n" RUN(",ro") "check 0\n");
+    cr_assert_str_eq(shell.out, "calls: ok\ncheck: 0 records, ok\n");
+    run_shell(&shell, MAKE_DISK RUN(",ro") "calls\n");
+    cr_assert_eq(shell.status, 1);
+    cr_assert(strstr(shell.out, "Read-only file system"), "%s", shell.out);
+}
+
+Test(mount_option, a_disk_without_a_file_system_ends_the_guest)
+{
+    run_shell(&shell, "truncate -s 4M $dir/d\n" RUN("") "calls\n");
+    cr_assert_eq(shell.status, 1);
+    cr_assert(strstr(shell.err, "there is no ext4 file system"), "%s",
+              shell.err);
+}
+
+Test(mount_option, an_image_without_ext4_says_so)
+{
+    run_shell(&shell,
+              "truncate -s 4M $dir/d\n"
+              "$mayfly run --disk $dir/d,mount=/data $images/files.elf\n");
+    cr_assert_eq(shell.status, 1);
+    cr_assert(strstr(shell.err, "mayfly-cc --ext4"), "%s", shell.err);
+}
