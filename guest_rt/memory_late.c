@@ -30,9 +30,17 @@ void late_settle(void)
     /* One that there is no memory for (tables) stays as accessible as it was.
      */
     while (late_count > 0) {
-        const struct late *next = &late[--late_count];
+        struct late next;
 
-        paging_protect(next->from, next->to, next->rights);
+        /*
+         * Memory for tables may be from the very range: as long as the range
+         * is in the list, what is handed out of it leaves the list.
+         */
+        paging_prepare();
+        if (late_count == 0)
+            break;
+        next = late[--late_count];
+        paging_protect(next.from, next.to, next.rights);
     }
     paging_flush();
 }

@@ -138,7 +138,7 @@ static void set_leaf(uint64_t *entry, uint64_t new, uintptr_t address)
 }
 
 /* Makes sure that there are tables enough for one change. */
-static bool fill_stock(void)
+bool paging_prepare(void)
 {
     uintptr_t pages;
 
@@ -207,7 +207,7 @@ int paging_protect(uintptr_t from, uintptr_t to, int rights)
 
     if (rights != PAGING_FREE && (rights & both) == both)
         return -EACCES;
-    if (!fill_stock())
+    if (!paging_prepare())
         return -ENOMEM;
     while (from < to) {
         uint64_t *entry = directory_entry(from);

@@ -50,6 +50,13 @@ bool paging_is_there(void) MEMORY_WEAK;
  */
 int paging_protect(uintptr_t from, uintptr_t to, int rights) MEMORY_WEAK;
 
+/*
+ * Takes memory for tables, as paging_protect() does first if it has none left:
+ * for a caller that must not have memory taken later. Returns whether there
+ * was some.
+ */
+bool paging_prepare(void) MEMORY_WEAK;
+
 /* The rights of the page of an address: PROT_*, or PAGING_FREE. */
 int paging_rights(uintptr_t address) MEMORY_WEAK;
 
