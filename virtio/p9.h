@@ -62,14 +62,14 @@ struct p9_fid {
     int fd; /* open on it, or -1 */
 };
 
-#define P9_BUCKETS 1024u
+#define P9_FID_BUCKETS 1024u
 
 struct p9_fids {
     struct p9_fid fids[P9_FIDS_MAX];
-    uint16_t buckets[P9_BUCKETS]; /* index + 1; 0: empty */
-    uint16_t free;                /* index + 1 of the first free one */
-    uint16_t fresh;               /* fids from here on were never used */
-    unsigned open;                /* descriptors */
+    uint16_t buckets[P9_FID_BUCKETS]; /* index + 1; 0: empty */
+    uint16_t free;                    /* index + 1 of the first free one */
+    uint16_t fresh;                   /* fids from here on were never used */
+    unsigned open;                    /* descriptors */
     char paths[P9_FIDS_MAX][P9_PATH_BYTES]; /* touched as they are used */
 };
 

@@ -12,7 +12,7 @@
 /* A guest that makes all of them collide has a list of them: it is bounded. */
 static uint16_t *bucket_of(struct p9_fids *fids, uint32_t number)
 {
-    return &fids->buckets[number % P9_BUCKETS];
+    return &fids->buckets[number % P9_FID_BUCKETS];
 }
 
 struct p9_fid *p9_find_fid(struct p9 *p9, uint32_t number)

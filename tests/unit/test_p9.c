@@ -199,11 +199,11 @@ Test(p9_walk, makes_4096_fids_and_no_more)
     unsigned made = 0;
 
     /* They collide as much as they can. */
-    while (walk(ROOT, 2 + made * P9_BUCKETS, "") == 0)
+    while (walk(ROOT, 2 + made * P9_FID_BUCKETS, "") == 0)
         made++;
     cr_assert_eq(made, P9_FIDS_MAX - 1);
-    cr_assert_eq(walk(ROOT, 2 + made * P9_BUCKETS, ""), -ENFILE);
-    cr_assert_eq(clunk(2 + 17 * P9_BUCKETS), 0);
+    cr_assert_eq(walk(ROOT, 2 + made * P9_FID_BUCKETS, ""), -ENFILE);
+    cr_assert_eq(clunk(2 + 17 * P9_FID_BUCKETS), 0);
     cr_assert_eq(walk(ROOT, 3, "hello"), 0);
     cr_assert_eq(walk(ROOT, 4, "hello"), -ENFILE);
 }
