@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "guest_rt/console.h"
+#include "guest_rt/option.h"
 #include "guest_rt/pool.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/thread.h"
@@ -265,6 +266,19 @@ struct vnode *proc_create_root(void)
 
 void vfs_start_archive(void)
 {
+}
+
+const char *option_get(const char *key, unsigned index)
+{
+    (void)key;
+    (void)index;
+    return NULL;
+}
+
+_Noreturn void mf_exit(int status)
+{
+    (void)status;
+    abort();
 }
 
 void vfs_start_shares(void)
