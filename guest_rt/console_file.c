@@ -38,6 +38,11 @@ long console_ioctl(struct file *file, unsigned request, long argument)
 {
     if (!console_is_tty(console_number(file)))
         return -ENOTTY;
+    if ((request == TIOCGWINSZ &&
+         !user_can_write((void *)argument, sizeof(struct winsize))) ||
+        (request == TCGETS &&
+         !user_can_write((void *)argument, sizeof(struct termios))))
+        return -EFAULT;
     switch (request) {
     case TIOCGWINSZ:
         /* All 0 is what a terminal of unknown size says on Linux. */

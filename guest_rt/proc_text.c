@@ -12,6 +12,7 @@
 #include "guest_rt/proc.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/thread.h"
 #include "guest_rt/vfs.h"
 #include "guest_rt/vfs_parts.h"
 
@@ -139,10 +140,10 @@ void proc_status(struct proc_text *text)
                "Ngid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\n"
                "Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t%u\nGroups:\t0\n"
                "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmHWM:\t%8lu kB\n"
-               "VmRSS:\t%8lu kB\nThreads:\t1\nCpus_allowed:\t1\n"
+               "VmRSS:\t%8lu kB\nThreads:\t%u\nCpus_allowed:\t1\n"
                "Cpus_allowed_list:\t0\n",
                program_name(), (unsigned)vfs_umask, file_table.count, used,
-               used, used, used);
+               used, used, used, thread_count);
 }
 
 /* Fields as proc(5) numbers them; those that mean nothing here are 0. */
@@ -151,10 +152,10 @@ void proc_stat(struct proc_text *text)
     uint64_t up = mf_clock_monotonic() / NS_TICK, used = memory_used();
 
     proc_print(text,
-               "1 (%.15s) R 0 1 1 0 -1 0 0 0 0 0 %lu 0 0 0 20 0 1 0 0 %lu %lu "
+               "1 (%.15s) R 0 1 1 0 -1 0 0 0 0 0 %lu 0 0 0 20 0 %u 0 0 %lu %lu "
                "18446744073709551615 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 "
                "0 0 0 0 0 0 0\n",
-               program_name(), up, used, used / PAGE);
+               program_name(), up, thread_count, used, used / PAGE);
 }
 
 void proc_statm(struct proc_text *text)

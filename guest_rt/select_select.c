@@ -8,7 +8,8 @@
 #include "guest_rt/select.h"
 #include "guest_rt/syscalls.h"
 
-#define WORD_BITS 64u
+#define WORD_BITS   64u
+#define COUNT_LEAST 64u
 
 /* What makes a descriptor readable, writable and exceptional. */
 #define IN_EVENTS  (EPOLLIN | EPOLLRDNORM | EPOLLRDBAND | EPOLLHUP | EPOLLERR)
@@ -129,9 +130,10 @@ static long select_sets(int count, uint64_t *in, uint64_t *out, uint64_t *ex,
 
     if (count < 0)
         return -EINVAL;
-    /* Descriptors that cannot be there are not looked at. */
-    if (sets.count > file_table.count)
-        sets.count = file_table.count;
+    /* As Linux: descriptors behind its table are not looked at. */
+    if (sets.count > COUNT_LEAST && sets.count > file_table.count)
+        sets.count =
+            file_table.count > COUNT_LEAST ? file_table.count : COUNT_LEAST;
     bytes = ((size_t)sets.count + WORD_BITS - 1) / WORD_BITS * 8;
     for (int set = 0; set < SETS; set++)
         if (sets.bits[set] && !user_can_write(sets.bits[set], bytes))
