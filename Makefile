@@ -291,7 +291,7 @@ EXT4_TESTS := build/tests/host/ext4 build/tests/asan/ext4
 
 .PHONY: test-programs asan
 test-programs: all $(SUITES:%=build/tests/host/%) asan $(FUZZERS) $(LINUX_TEST) \
-	$(THREAD_TESTS)
+	$(THREAD_TESTS) $(EXT4_TESTS)
 asan: $(HOST_TESTS:%=build/tests/asan/%) ## Build the host-side tests with ASan and UBSan
 
 # ---- What a person types ------------------------------------------------

@@ -183,12 +183,33 @@ void report_range(uintptr_t from, uintptr_t to, bool as_zero)
     report.due_ns = next_report(&batch);
 }
 
+/* Others may do something before a sleep, too: see ext4/guest_mount.c. */
+static uint64_t (*other_before_sleep)(uint64_t deadline_ns);
+
+static uint64_t before_sleep(uint64_t deadline_ns)
+{
+    if (other_before_sleep)
+        deadline_ns = other_before_sleep(deadline_ns);
+    return report_before_sleep(deadline_ns);
+}
+
+static void watch_sleep(void)
+{
+    static bool watching;
+
+    if (watching)
+        return;
+    watching = true;
+    other_before_sleep = mf_before_sleep;
+    mf_before_sleep = before_sleep;
+}
+
 void report_freed(struct region *regions, unsigned count, size_t bytes)
 {
     report.regions = regions;
     report.region_count = count;
     report.pending += bytes;
-    mf_before_sleep = report_before_sleep;
+    watch_sleep();
     if (may_report() && mf_clock_monotonic() >= report.due_ns)
         report_if_worth();
 }

@@ -9,7 +9,7 @@
 /* Opens a disk by its number. It stays. Returns 0 or -errno. */
 int guest_disk_open(unsigned index, struct ext4_disk **opened);
 
-/* Whether its lock is held and nobody could ever give it back. */
-bool guest_disk_is_stuck(const struct ext4_disk *disk);
+/* Whether somebody holds its lock. */
+bool guest_disk_is_locked(const struct ext4_disk *disk);
 
 #endif

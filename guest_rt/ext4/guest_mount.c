@@ -6,7 +6,9 @@
 #include "guest_rt/ext4/arena.h"
 #include "guest_rt/ext4/guest.h"
 #include "guest_rt/ext4/guest_node.h"
+#include "guest_rt/hypercall.h"
 #include "guest_rt/option.h"
+#include "guest_rt/poll.h"
 #include "guest_rt/runtime.h"
 
 /* The cache may take this part of the memory that is free at the start. */
@@ -52,6 +54,54 @@ static int mount_root(struct mounted *mounted, const char *path)
     return error;
 }
 
+/* ---- Commits that nobody asked for -------------------------------------- */
+
+static uint64_t (*other_before_sleep)(uint64_t deadline_ns);
+
+/* Whoever is idle waits for the disk itself: there may be no other thread. */
+static void commit_idle(struct ext4_fs *fs)
+{
+    bool alone = poll_alone;
+
+    poll_alone = true;
+    ext4_sync(fs);
+    poll_alone = alone;
+}
+
+/*
+ * What was changed is committed by the first call after some seconds; if the
+ * program sleeps, here.
+ */
+static uint64_t commit_before_sleep(uint64_t deadline_ns)
+{
+    if (other_before_sleep)
+        deadline_ns = other_before_sleep(deadline_ns);
+    for (struct mounted *mounted = all; mounted; mounted = mounted->next) {
+        uint64_t due_ns = ext4_commit_ns(mounted->fs);
+
+        if (!due_ns || guest_disk_is_locked(mounted->disk))
+            continue;
+        if (due_ns <= mf_clock_monotonic())
+            commit_idle(mounted->fs);
+        else if (due_ns < deadline_ns)
+            deadline_ns = due_ns;
+    }
+    return deadline_ns;
+}
+
+static void watch_sleep(void)
+{
+    static bool watching;
+
+    if (watching)
+        return;
+    watching = true;
+    other_before_sleep = mf_before_sleep;
+    mf_before_sleep = commit_before_sleep;
+}
+
+/* ---- Mounting ----------------------------------------------------------- */
+
 static int mount_disk(unsigned index, const char *path)
 {
     struct mounted *mounted = ext4_arena_alloc_zeroed(1, sizeof(*mounted));
@@ -69,6 +119,7 @@ static int mount_disk(unsigned index, const char *path)
     mounted->vfs.read_only = mounted->disk->read_only;
     mounted->next = all;
     all = mounted;
+    watch_sleep();
     return mount_root(mounted, path);
 }
 
@@ -115,7 +166,7 @@ void mf_before_exit(void)
         struct mounted *mounted = all;
 
         all = mounted->next;
-        if (!guest_disk_is_stuck(mounted->disk))
+        if (!guest_disk_is_locked(mounted->disk) || mutex_wait)
             ext4_unmount(mounted->fs);
     }
     mf_unlock();

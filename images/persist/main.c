@@ -18,6 +18,7 @@
  *   persist write        for ever: appends a record to /data/log, replaces
  *                        /data/state by renaming; both synced, and told
  *   persist check N      /data/log has N whole records at least
+ *   persist lazy         writes a record without syncing it, and waits
  *   persist threads      four threads with files of their own
  */
 
@@ -170,6 +171,25 @@ static int run_write(void)
     return 1;
 }
 
+/* Nobody syncs: the runtime does, after some seconds. */
+static int run_lazy(void)
+{
+    int fd = open("/data/log", O_CREAT | O_APPEND | O_WRONLY, 0600);
+    char record[RECORD_BYTES];
+
+    fill(record, 1);
+    replace_state(record);
+    fill(record, 0);
+    check(write(fd, record, RECORD_BYTES) == RECORD_BYTES, "append");
+    fill(record, 1);
+    check(write(fd, record, RECORD_BYTES) == RECORD_BYTES, "append");
+    sleep(7);
+    puts("waited");
+    fflush(stdout);
+    pause();
+    return failures != 0;
+}
+
 static int run_check(unsigned long wanted)
 {
     FILE *file = fopen("/data/log", "r");
@@ -244,6 +264,8 @@ int main(int argc, char **argv)
         return run_write();
     if (!strcmp(what, "check"))
         return run_check(argc > 2 ? strtoul(argv[2], NULL, 10) : 0);
+    if (!strcmp(what, "lazy"))
+        return run_lazy();
     if (!strcmp(what, "threads"))
         return run_threads();
     return run_calls();

@@ -67,6 +67,19 @@ Test(mount_option, a_killed_monitor_loses_nothing_that_was_synced)
                                "    " CHECK "done\n");
 }
 
+Test(mount_option, what_nobody_synced_is_kept_after_some_seconds)
+{
+    expect_status(
+        &shell, 0,
+        MAKE_DISK RUN("") "lazy >$dir/out &\n"
+                          "for i in $(seq 1000); do\n"
+                          "    ! grep -q waited $dir/out || break\n"
+                          "    sleep 0.02\n"
+                          "done\n"
+                          "kill -9 $!\n"
+                          "wait $! 2>/dev/null\n" RUN("") "check 2\n");
+}
+
 Test(mount_option, a_read_only_disk_can_be_read)
 {
     expect_status(&shell, 0,
