@@ -26,6 +26,12 @@ _Noreturn void mf_exit(int status);
 void mf_before_exit(void) __attribute__((weak));
 
 /*
+ * Delivers what the program has sent, in programs with sockets
+ * (lwip/inet_exit.c). mf_exit() calls it first.
+ */
+void mf_before_exit_network(void) __attribute__((weak));
+
+/*
  * Reports a crash of kind MF_CRASH_ABORT with the signal's number and the
  * registers of the caller, and ends the VM (fault.S).
  */

@@ -49,6 +49,8 @@ static void received(void *argument, struct udp_pcb *pcb, struct pbuf *data,
     datagram->data = data;
     ip_addr_copy(datagram->from, *from);
     datagram->port = port;
+    if (udp->led)
+        inet_lead_answer(&datagram->from, port);
     if (udp->last)
         udp->last->next = datagram;
     else
@@ -192,6 +194,8 @@ static long send_udp(struct socket *socket, struct socket_message *message)
     if (!udp->pcb->local_port)
         udp_bind(udp->pcb, &udp->pcb->local_ip, 0);
     error = find_peer(udp, message, &to, &port);
+    if (!error && inet_lead_query(&to, port))
+        udp->led = true;
     if (!error && message->bytes > DATAGRAM_MAX)
         error = -EMSGSIZE;
     if (!error)

@@ -22,6 +22,7 @@ struct udp_socket {
     struct datagram *first, *last; /* received */
     uint32_t queued;               /* what they count for */
     bool connected;
+    bool led;   /* a query has gone to the name server (inet_names.c) */
     bool fixed; /* the local address is what connect() chose */
     bool shut_read, shut_write, only_ip6;
     struct udp_group groups[UDP_GROUPS_MAX];

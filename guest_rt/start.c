@@ -33,6 +33,8 @@ struct aux {
 
 _Noreturn void mf_exit(int status)
 {
+    if (mf_before_exit_network)
+        mf_before_exit_network();
     if (mf_before_exit)
         mf_before_exit();
     for (;;)

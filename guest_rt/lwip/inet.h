@@ -95,6 +95,22 @@ struct inet_card *inet_card_of(const struct netif *netif);
 /* The n-th name server, or NULL. */
 const ip_addr_t *inet_name_server(unsigned index);
 
+/* ---- inet_exit.c ---- */
+
+/* Ends all connections; waits, a short while at most, for what was sent. */
+void inet_deliver(void);
+
+/* ---- inet_names.c ---- */
+
+/*
+ * A datagram to port 53 of 127.0.0.1, where nobody is, goes to the name server
+ * instead. Returns whether `*to` has become that.
+ */
+bool inet_lead_query(ip_addr_t *to, uint16_t port);
+
+/* An answer to such a query looks as if it came from 127.0.0.1. */
+void inet_lead_answer(ip_addr_t *from, uint16_t port);
+
 /* ---- inet_config.c ---- */
 
 /* Reads the option of that card. Returns whether what it says is valid. */

@@ -158,6 +158,13 @@ int inet_wait_address(void)
     return 0;
 }
 
+/* runtime.h: weak there, and so defined where the stack is linked anyway. */
+void mf_before_exit_network(void)
+{
+    if (started)
+        inet_deliver();
+}
+
 /* ---- Starting ------------------------------------------------------------ */
 
 int inet_start(void)
