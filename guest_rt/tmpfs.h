@@ -7,8 +7,9 @@
  * A file's bytes are in extents: ranges of whole pages, in order of their
  * offsets; between them are holes, which read as zeroes. Files that grow at
  * their end have one extent, which moves to one of twice the size when it is
- * full, so that a mapping of the file is the extent itself. An extent that is
- * mapped does not move: then the file goes on in another one. What the file
+ * full; from 1 MiB on another one as large follows it. A mapping of the file is
+ * an extent itself, and for that all are made one. One that is mapped does not
+ * move: then the file goes on in another one. What the file
  * has beyond its size is zero.
  *
  * A file of the archive begins with an extent that is borrowed: read where it

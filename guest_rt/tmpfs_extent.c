@@ -9,6 +9,9 @@
 /* A hole that is not larger is filled, so that the extent stays one. */
 #define SMALL_HOLE (64 * 1024)
 
+/* A larger extent is not copied to grow: the file goes on behind it. */
+#define MOVE_MOST (1024 * 1024ul)
+
 #define CAPACITY_FIRST 2u
 
 size_t tmpfs_bytes, tmpfs_bytes_most;
@@ -172,9 +175,10 @@ static int insert_new(struct tmpfs_node *node, unsigned index, off_t start,
     size_t exact = extent.bytes;
     int error;
 
-    /* What follows a mapped extent grows as that would have. */
-    if (index > 0 && end_of(&node->file.extents[index - 1]) == start)
-        extent.bytes = node->file.extents[index - 1].bytes;
+    /* What follows an extent that stays is as large as all before. */
+    if (index > 0 && end_of(&node->file.extents[index - 1]) == start &&
+        (size_t)start > exact)
+        extent.bytes = (size_t)start;
     if (extent.bytes > (size_t)(limit - start))
         extent.bytes = (size_t)(limit - start);
     if (extent.bytes > exact)
@@ -200,7 +204,8 @@ static int fill_hole(struct tmpfs_node *node, unsigned index, off_t start,
     off_t limit = index < node->file.count ? node->file.extents[index].offset
                                            : PTRDIFF_MAX;
 
-    if (before && !before->mapped && start - end_of(before) <= SMALL_HOLE &&
+    if (before && !before->mapped && before->bytes < MOVE_MOST &&
+        start - end_of(before) <= SMALL_HOLE &&
         extend(node, before, end, limit) == 0)
         return 0;
     return insert_new(node, index, start, end, limit);

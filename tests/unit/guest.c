@@ -284,15 +284,3 @@ _Noreturn void mf_exit(int status)
 void vfs_start_shares(void)
 {
 }
-
-/* No options were given. */
-const char *option_get(const char *key, unsigned index)
-{
-    (void)key, (void)index;
-    return NULL;
-}
-
-void mf_exit(int status)
-{
-    exit(status);
-}

@@ -179,26 +179,6 @@ static unsigned extents_of(const char *path)
     return count;
 }
 
-Test(tmpfs, a_file_that_grows_stays_in_one_piece)
-{
-    long fd = open_new("/f");
-    char block[1000];
-
-    memset(block, 7, sizeof(block));
-    for (int i = 0; i < 2000; i++)
-        cr_assert_eq(SYS(write, fd, block, sizeof(block)), 1000);
-    cr_assert_eq(extents_of("/f"), 1);
-    cr_assert_eq(stat_of("/f").st_size, 2000000);
-    /* Far behind the end there is a hole. */
-    cr_assert_eq(SYS(pwrite64, fd, "x", 1, 1l << 40), 1);
-    cr_assert_eq(extents_of("/f"), 2);
-    cr_assert_eq(SYS(pread64, fd, block, 1, (1l << 40) - 1), 1);
-    cr_assert_eq(block[0], 0);
-    cr_assert_eq(SYS(ftruncate, fd, 100), 0);
-    cr_assert_eq(extents_of("/f"), 1);
-    cr_assert_eq(stat_of("/f").st_blocks, 8);
-}
-
 static struct file *file_of(long fd)
 {
     struct file *file = file_get(fd);
@@ -213,6 +193,47 @@ static long map(long fd, size_t bytes, off_t offset)
 
     return file->ops->map(file, NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
                           offset);
+}
+
+Test(tmpfs, a_file_that_grows_stays_in_one_piece)
+{
+    long fd = open_new("/f");
+    char block[1000];
+
+    memset(block, 7, sizeof(block));
+    for (int i = 0; i < 1000; i++)
+        cr_assert_eq(SYS(write, fd, block, sizeof(block)), 1000);
+    cr_assert_eq(extents_of("/f"), 1);
+    cr_assert_eq(stat_of("/f").st_size, 1000000);
+    /* Far behind the end there is a hole. */
+    cr_assert_eq(SYS(pwrite64, fd, "x", 1, 1l << 40), 1);
+    cr_assert_eq(extents_of("/f"), 2);
+    cr_assert_eq(SYS(pread64, fd, block, 1, (1l << 40) - 1), 1);
+    cr_assert_eq(block[0], 0);
+    cr_assert_eq(SYS(ftruncate, fd, 100), 0);
+    cr_assert_eq(extents_of("/f"), 1);
+    cr_assert_eq(stat_of("/f").st_blocks, 8);
+}
+
+Test(tmpfs, a_large_file_grows_without_being_copied)
+{
+    static char block[65536];
+    long fd = open_new("/f");
+
+    for (int i = 0; i < 100; i++) {
+        memset(block, i, sizeof(block));
+        cr_assert_eq(SYS(write, fd, block, sizeof(block)), sizeof(block));
+    }
+    cr_assert_eq(extents_of("/f"), 4);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(SYS(pread64, fd, block, 65536, i * 65536l), 65536);
+        cr_assert(block[0] == i && block[65535] == i);
+    }
+    /* A mapping needs it in one piece. */
+    cr_assert_gt(map(fd, 100 * 65536, 0), 0);
+    cr_assert_eq(extents_of("/f"), 1);
+    cr_assert_eq(SYS(pread64, fd, block, 65536, 99 * 65536l), 65536);
+    cr_assert_eq(block[7], 99);
 }
 
 Test(tmpfs, what_is_mapped_does_not_move)
