@@ -58,6 +58,8 @@ struct p9_node {
     uint32_t fid;
     uint32_t made_fid;     /* open since the file was made, or P9_NO_FID */
     struct p9_file *files; /* open on it */
+    struct stat found;     /* what the lookup that found it saw ... */
+    uint64_t found_ns;     /* ... at this time; 0: that was used */
 };
 
 struct p9_file {

@@ -71,6 +71,7 @@ int p9_open(struct vnode *vnode, int flags, struct file **opened)
 
     if (!is_directory && !S_ISREG(vnode->type))
         return -ENXIO;
+    node->found_ns = 0;
     int error =
         take_made_fid(node, flags, &fid) ? 0 : open_fid(node, flags, &fid);
     if (error)

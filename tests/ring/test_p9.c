@@ -216,6 +216,29 @@ Test(p9_ring, finds_opens_and_reads_by_a_kick_each)
     cr_assert_eq(file->offset, 12);
 }
 
+/* As long as that takes no time; and once. */
+Test(p9_ring, has_the_attributes_of_what_it_has_just_found)
+{
+    struct vnode *node;
+    struct stat stat = {0};
+
+    vm.now_ns = 1000000;
+    node = look_up("hello");
+    write_file("hello", "another");
+    vm.kicks = 0;
+    cr_assert_eq(node->ops->stat(node, &stat), 0);
+    cr_assert_eq(stat.st_size, 12);
+    cr_assert_eq(vm.kicks, 0);
+    cr_assert_eq(node->ops->stat(node, &stat), 0);
+    cr_assert_eq(stat.st_size, 7);
+    cr_assert_eq(vm.kicks, 1);
+    node = look_up("hello");
+    write_file("hello", "more");
+    vm.now_ns += 2000;
+    cr_assert_eq(node->ops->stat(node, &stat), 0);
+    cr_assert_eq(stat.st_size, 4);
+}
+
 Test(p9_ring, closes_in_passing)
 {
     struct vnode *node = look_up("hello");
@@ -269,6 +292,7 @@ Test(p9_ring, knows_a_file_by_its_number)
     struct stat stat = {0};
 
     cr_assert_eq(renameat(directory, "hello", directory, "renamed"), 0);
+    vm.now_ns += 1000000;
     cr_assert_eq(node->ops->stat(node, &stat), -ENOENT, "it was moved away");
     other = look_up("renamed");
     cr_assert_eq(other, node);
