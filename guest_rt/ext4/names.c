@@ -285,8 +285,15 @@ static void discard(struct ext4_inode *inode)
 
 static int begin(struct ext4_inode *directory)
 {
-    int error = fs_begin(directory->fs);
+    struct ext4_fs *fs = directory->fs;
+    int error = fs_begin(fs);
 
+    /* What was freed just now is free once that is committed. */
+    if (!error && fs->held_blocks && fs_free_blocks(fs) <= 2 * SPARE_BLOCKS) {
+        error = fs_commit(fs);
+        if (!error)
+            error = fs_begin(fs);
+    }
     /* One that was removed and is still open. */
     if (!error && !directory->raw.i_links_count)
         error = -ENOENT;
