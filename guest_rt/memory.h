@@ -76,6 +76,12 @@ int memory_set_rights(uintptr_t address, size_t bytes, int rights);
 /* ---- memory_late.c ---- */
 
 /*
+ * Who refers to this contains the half that protects: threads do, for the guard
+ * pages below their stacks.
+ */
+extern const char memory_protects[];
+
+/*
  * Notes that a range's rights are to be lowered to these (PROT_NONE or
  * PAGING_FREE), by late_settle() or whenever there is much to do. Until then
  * they are as they were.

@@ -25,6 +25,8 @@ static struct late {
 
 static unsigned late_count;
 
+const char memory_protects[] = "";
+
 void late_settle(void)
 {
     /* One that there is no memory for (tables) stays as accessible as it was.

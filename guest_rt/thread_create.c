@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "guest_rt/futex.h"
+#include "guest_rt/memory.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched_private.h"
 #include "guest_rt/spawn.h"
@@ -15,6 +16,9 @@
 long __mayfly_clone(int (*start)(void *), void *stack, unsigned long flags,
                     void *argument, int *parent_tid, void *tls, int *child_tid);
 _Noreturn void __mayfly_unmapself(void *stack, size_t bytes);
+
+/* The guard pages below their stacks are guarded. */
+static const char *const protects __attribute__((used)) = memory_protects;
 
 /* What makes it a thread of this process: there is no other one. */
 #define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
