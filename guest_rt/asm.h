@@ -40,8 +40,11 @@
 #define ASM_FRAME_RSP         176
 
 /* The boot page and fields of it */
-#define ASM_BOOT_PAGE 0x10000
-#define ASM_BOOT_XCR0 0x100a0
+#define ASM_BOOT_PAGE          0x10000
+#define ASM_BOOT_XCR0          0x100a0
+#define ASM_BOOT_FAULT_ADDRESS 0x10110
+#define ASM_BOOT_FAULT_RAX     0x10118
+#define ASM_BOOT_FLUSH_RAX     0x10120
 
 /* Segment selectors under other machines than Mayfly (pvh.S) */
 #define ASM_PVH_KERNEL_CS 0x08

@@ -42,6 +42,8 @@ static long set(long resource, const struct rlimit *wanted)
         if (&file_limit)
             file_limit = (unsigned)wanted->rlim_cur;
     }
+    if (resource == RLIMIT_AS && &mf_memory_limit_bytes)
+        mf_memory_limit_bytes = wanted->rlim_cur;
     limits[resource] = *wanted;
     return 0;
 }

@@ -21,7 +21,8 @@
 #define PTE_NO_EXECUTE (1ull << 63)
 #define PTE_ADDRESS    0x000ffffffffff000ull
 
-#define PTE_LEAF  (PTE_PRESENT | PTE_USER | PTE_ACCESSED | PTE_DIRTY)
+#define PTE_MARKS (PTE_ACCESSED | PTE_DIRTY)
+#define PTE_LEAF  (PTE_PRESENT | PTE_USER | PTE_MARKS)
 #define PTE_TABLE (PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED)
 
 #define ENTRIES     512u
@@ -179,8 +180,10 @@ static int protect_under(uint64_t *entry, uintptr_t at, uintptr_t end,
     if (*entry & PTE_LARGE) {
         uint64_t whole = bits | PTE_LARGE | (present ? at & -LARGE_BYTES : 0);
 
-        if (end - at == LARGE_BYTES ||
-            (*entry & ~PTE_ADDRESS) == (whole & ~PTE_ADDRESS)) {
+        /* Other machines leave it to the processor to mark entries. */
+        if (!((*entry ^ whole) & ~(PTE_ADDRESS | PTE_MARKS)))
+            return 0;
+        if (end - at == LARGE_BYTES) {
             set_leaf(entry, whole, at);
             return 0;
         }

@@ -7,8 +7,10 @@
 #include <time.h>
 
 #include "guest_rt/hypercall.h"
+#include "guest_rt/memory.h"
 #include "guest_rt/option.h"
 #include "guest_rt/runtime.h"
+#include "guest_rt/sched.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
 
@@ -20,6 +22,10 @@
 
 long __mayfly_sys_exit_group(long status)
 {
+    if (memory_sync_file) {
+        mf_lock();
+        memory_sync_file(0, UINTPTR_MAX);
+    }
     mf_exit((int)status);
 }
 

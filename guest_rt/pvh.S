@@ -166,6 +166,29 @@ pvh_trap_entry:
 	iretq
 	.size pvh_trap_entry, . - pvh_trap_entry
 
+/* ---- Exceptions by way of ring 0, as vmm/stubs.c has them -------------- */
+
+#define FRAME(number) pvh_stub_frames + 40 * (number)
+
+	.section .text.pvh_stubs, "ax", @progbits
+	.globl pvh_fault_stub, pvh_flush_page_stub, pvh_flush_all_stub
+pvh_fault_stub:
+	mov %rax, ASM_BOOT_FAULT_RAX
+	mov %cr2, %rax
+	mov %rax, ASM_BOOT_FAULT_ADDRESS
+	mov $FRAME(0), %esp
+	iretq
+pvh_flush_page_stub:
+	invlpg (%rax)
+	mov $FRAME(1), %esp
+	iretq
+pvh_flush_all_stub:
+	mov %rax, ASM_BOOT_FLUSH_RAX
+	mov %cr3, %rax
+	mov %rax, %cr3
+	mov $FRAME(2), %esp
+	iretq
+
 /* ---- Descriptor tables and stacks ------------------------------------ */
 
 	.section .data.pvh_gdt, "aw", @progbits

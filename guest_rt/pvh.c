@@ -189,9 +189,13 @@ static void map_image(void)
     }
 }
 
-static void map_memory(const struct mf_boot *boot)
+static void map_memory(struct mf_boot *boot)
 {
     root = (uint64_t *)take_table();
+    if (__mayfly_note.note.flags & MF_NOTE_PAGING) {
+        boot->page_root = (uint64_t)root;
+        map(boot->mem_bytes, tables_end, DATA);
+    }
     map(MF_BOOT_PAGE, MF_IMAGE_BASE, DATA);
     map_image();
     map((uint64_t)pvh_begin, (uint64_t)pvh_finish, PTE_PRESENT | PTE_WRITE);
@@ -205,10 +209,13 @@ static void map_memory(const struct mf_boot *boot)
 
 /* ---- Descriptor tables (Intel SDM volume 3, 6.14, 7.7) --------------- */
 
-#define GATE_INTERRUPT 0x8eull /* present, for the processor alone */
-#define GATE_TRAP_DPL3 0xefull
-#define TSS_AVAILABLE  0x89ull
+#define GATE_INTERRUPT      0x8eull /* present, for the processor alone */
+#define GATE_INTERRUPT_DPL3 0xeeull
+#define GATE_TRAP_DPL3      0xefull
+#define TSS_AVAILABLE       0x89ull
 
+#define VECTOR_BP 3
+#define VECTOR_UD 6
 #define VECTOR_DF 8
 #define VECTOR_GP 13
 #define VECTOR_PF 14
@@ -238,6 +245,39 @@ static void set_gate(unsigned vector, uint64_t handler, uint64_t selector,
     pvh_idt[vector][1] = handler >> 32;
 }
 
+/* What the stubs' iretq pops: the image's handler, in ring 3. */
+uint64_t pvh_stub_frames[3][5];
+
+static void set_stub(unsigned number, unsigned vector, const char *stub,
+                     unsigned stack, unsigned pushed)
+{
+    const struct mf_note note = __mayfly_note.note;
+    uint64_t *frame = pvh_stub_frames[number];
+
+    if (!(note.fault_vectors >> vector & 1))
+        return;
+    frame[0] = note.fault_entry + vector * MF_FAULT_STRIDE;
+    frame[1] = ASM_PVH_USER_CS;
+    frame[2] = 0x202;
+    frame[3] = tss.ist[stack - 1] - 8 * pushed;
+    frame[4] = ASM_PVH_USER_DS;
+    set_gate(vector, (uint64_t)stub, ASM_PVH_KERNEL_CS, stack,
+             GATE_INTERRUPT_DPL3);
+}
+
+/* Exceptions by way of ring 0, for images that ask (abi.h). */
+static void set_stubs(void)
+{
+    const uint64_t flags = __mayfly_note.note.flags;
+
+    if (flags & MF_NOTE_FAULT_ADDRESS)
+        set_stub(0, VECTOR_PF, pvh_fault_stub, 2, 6);
+    if (flags & MF_NOTE_PAGING) {
+        set_stub(1, VECTOR_BP, pvh_flush_page_stub, 3, 5);
+        set_stub(2, VECTOR_UD, pvh_flush_all_stub, 3, 5);
+    }
+}
+
 static void build_tables(void)
 {
     const struct mf_note note = __mayfly_note.note;
@@ -259,6 +299,7 @@ static void build_tables(void)
                      GATE_TRAP_DPL3);
     set_gate(VECTOR_GP, (uint64_t)pvh_trap_entry, ASM_PVH_KERNEL_CS, TRAP_STACK,
              GATE_INTERRUPT);
+    set_stubs();
 }
 
 /* ---- The processor --------------------------------------------------- */
@@ -390,4 +431,9 @@ _Noreturn void pvh_start(uint64_t at)
               (uint64_t)root);
 }
 
+#define BOOT(field) (MF_BOOT_PAGE + offsetof(struct mf_boot, field))
+
 _Static_assert(ASM_BOOT_PAGE == MF_BOOT_PAGE, "asm.h");
+_Static_assert(ASM_BOOT_FAULT_ADDRESS == BOOT(fault_address), "asm.h");
+_Static_assert(ASM_BOOT_FAULT_RAX == BOOT(fault_rax), "asm.h");
+_Static_assert(ASM_BOOT_FLUSH_RAX == BOOT(flush_rax), "asm.h");

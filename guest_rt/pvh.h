@@ -36,6 +36,7 @@ struct pvh_frame {
 void pvh_entry(void);
 void pvh_trap_entry(void);
 _Noreturn void pvh_enter(uint64_t entry, uint64_t stack, uint64_t root);
+extern const char pvh_fault_stub[], pvh_flush_page_stub[], pvh_flush_all_stub[];
 extern uint64_t pvh_gdt[];
 extern char pvh_stack_end[], pvh_trap_stack_end[];
 

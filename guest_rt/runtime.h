@@ -58,8 +58,8 @@ void mf_random_fill(void *buffer, size_t bytes);
  */
 uint64_t mf_memory_free_bytes(void) __attribute__((weak));
 
-/* RLIMIT_AS: what mmap and brk may hand out together. */
-extern uint64_t mf_memory_limit_bytes;
+/* RLIMIT_AS: what mmap and brk may hand out together. Weak: see above. */
+extern uint64_t mf_memory_limit_bytes __attribute__((weak));
 
 /*
  * Whether [at, at + bytes) can be read, or written too: for pointers that a

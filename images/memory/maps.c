@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -21,6 +22,17 @@ static bool fails(void *result, int error)
 static bool fails_int(int result, int error)
 {
     return result == -1 && errno == error;
+}
+
+static void check_limit(void)
+{
+    const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY},
+                        tight = {PAGE, RLIM_INFINITY};
+
+    setrlimit(RLIMIT_AS, &tight);
+    CHECK("RLIMIT_AS", fails(mmap(NULL, PAGE, DATA, ANONYMOUS, -1, 0), ENOMEM));
+    setrlimit(RLIMIT_AS, &none);
+    CHECK("no RLIMIT_AS", munmap(map_pages(1, DATA), PAGE) == 0);
 }
 
 static void check_errors(void)
@@ -177,6 +189,7 @@ static void check_exhaustion(void)
 void check_maps(void)
 {
     check_errors();
+    check_limit();
     check_places();
     check_reservations();
     check_advice();

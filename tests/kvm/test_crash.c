@@ -151,18 +151,28 @@ Test(crash, a_smashed_stack)
 
 /* ---- Raw guests --------------------------------------------------------- */
 
-/* A guest of these machine instructions, without any fault handler. */
-static void run_code(struct guest *guest, const void *code, size_t bytes)
+/*
+ * A guest of these machine instructions, without any fault handler, but with
+ * these flags in its note.
+ */
+static void run_flagged(struct guest *guest, const void *code, size_t bytes,
+                        uint64_t flags)
 {
     struct elf_file file;
 
     elf_file_init(&file);
     file.note.desc.fault_vectors = 0;
+    file.note.desc.flags = flags;
     *guest = (struct guest){.image_fd = elf_file_open(&file)};
     cr_assert_eq(pwrite(guest->image_fd, code, bytes,
                         ELF_FILE_CODE + ELF_FILE_ENTRY % MF_PAGE_BYTES),
                  (ssize_t)bytes);
     run_guest(guest);
+}
+
+static void run_code(struct guest *guest, const void *code, size_t bytes)
+{
+    run_flagged(guest, code, bytes, 0);
 }
 
 #define RUN_CODE(guest, code) run_code(guest, code, sizeof(code) - 1)
@@ -385,6 +395,59 @@ Test(hostile, no_memory_access_reaches_the_tables)
     assert_exited(&guest, 0, NULL);
     cr_assert(strstr(guest.output, "all closed"));
     cr_assert_not(strstr(guest.output, "BREACH"));
+}
+
+/* Code that ends with rdi at the table of the first 2 MiB. */
+#define FIND_TABLE                                               \
+    "\x48\x8b\x3c\x25\x08\x01\x01\x00" /* mov page_root, %rdi */ \
+        DESCEND DESCEND DESCEND
+#define DESCEND                                           \
+    "\x48\x8b\x3f"                 /* mov (%rdi), %rdi */ \
+    "\x48\x81\xe7\x00\xf0\xff\xff" /* and $-4096, %rdi */
+
+/* mov $512, %ecx; mov $-1, %eax; rep stosq; ud2 */
+#define FILL "\xb9\x00\x02\x00\x00\xb8\xff\xff\xff\xff\xf3\x48\xab\x0f\x0b"
+
+Test(hostile, a_guest_with_its_tables_hurts_itself_only)
+{
+    static const struct {
+        const char *code;
+        size_t bytes;
+    } cases[] = {
+#define CASE(code) {code, sizeof(code) - 1}
+        /* Senseless entries in the top table, and in the last one. */
+        CASE("\x48\x8b\x3c\x25\x08\x01\x01\x00" FILL),
+        CASE(FIND_TABLE FILL),
+        /* movq $0x1067, 8(%rdi); mov $0x1000, %edi: the system page */
+        CASE(FIND_TABLE "\x48\xc7\x47\x08\x67\x10\x00\x00"
+                        "\xbf\x00\x10\x00\x00" FILL),
+        /* movq $0x1067, (%rdi), at the table's own entry: it maps itself */
+        CASE(FIND_TABLE "\x48\x89\xf8\x48\x83\xc8\x67\x48\x89\x07"
+                        "\x31\xff" FILL),
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct guest guest;
+
+        run_flagged(&guest, cases[i].code, cases[i].bytes,
+                    MF_NOTE_PAGING | MF_NOTE_FAULT_ADDRESS);
+        cr_assert_eq(guest.result.end, MAYFLY_CRASHED, "%u", i);
+    }
+    assert_monitor_survived();
+}
+
+/* Without the flag there is no root, and nothing at its usual place. */
+Test(hostile, a_guest_without_the_flag_has_no_tables)
+{
+    struct guest guest;
+
+    /* mov page_root, %rbx; mov $0xee, %al; out %al, $0x6d */
+    RUN_CODE(&guest, "\x48\x8b\x1c\x25\x08\x01\x01\x00\xb0\xee\xe6\x6d");
+    assert_crashed(&guest, MAYFLY_CRASH_HYPERCALL, 0);
+    cr_assert_eq(guest.result.crash.regs[MF_RBX], 0);
+    /* movq $0, 0x2000 */
+    RUN_CODE(&guest, "\x48\xc7\x04\x25\x00\x20\x00\x00\x00\x00\x00\x00");
+    assert_crashed(&guest, MAYFLY_CRASH_TRIPLE, 0);
 }
 
 Test(hostile, the_device_does_not_write_over_the_tables_for_a_guest)

@@ -71,7 +71,7 @@ Test(memory, a_handler_without_a_stack_ends_in_a_report)
     cr_assert_eq(guest.result.crash.vector, VECTOR_PF);
     cr_assert_eq(guest.result.crash.regs[MF_RSP], 8);
     cr_assert_eq(find_frame(&guest, "run_wild"), 0);
-    cr_assert_str_eq(guest.output, "wild\n");
+    cr_assert_str_eq(guest.output, "memory\nwild\n");
 }
 
 Test(memory, faults_cost_no_exit)
