@@ -26,12 +26,17 @@ after_all:
 
 /*
  * Where the stubs of #BP and #UD go on (fault.S): back at once if it was one
- * of the above, else to where all others go.
+ * of the above, else to where all others go. An upcall that became due with the
+ * exception may be delivered first: then this comes at its first instruction,
+ * and the upcall returns to the above.
  */
+	.weak mf_upcall_entry
 	.globl mf_fault_flushed
 	.type mf_fault_flushed, @function
 mf_fault_flushed:
 	cmpq $after_page, 16(%rsp)
+	je 1f
+	cmpq $mf_upcall_entry, 16(%rsp)
 	je 1f
 	cmpq $paging_flush_all, 16(%rsp)
 	jne mf_fault
