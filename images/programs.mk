@@ -42,10 +42,16 @@ $(NATIVE_CRYPT): build/sysroot/.musl
 		$$(ar t $(CURDIR)/build/sysroot/lib/libc.a | grep crypt) && \
 		ld -r -o $@ *.o
 
+# What a guest finds in its root: images/NAME/files.
+PROGRAM_FILES := $(shell find images/*/files -type f 2>/dev/null)
+program_files = $(filter images/$1/files/%,$(PROGRAM_FILES))
+
 # program NAME,PACKAGE,VERSION,PROGRAMS,OPTIONS OF MAYFLY-CC
 define program
 $(call program_source,$2,$3)
-$(call program_build,guest,$1,$2,$(strip $(CURDIR)/build/mayfly-cc $5),build/sysroot/.musl,build/mayfly-cc build/sysroot/.runtime build/sysroot/.ext4,$(patsubst %,build/images/%.elf,$4))
+$(call program_build,guest,$1,$2,$(strip $(CURDIR)/build/mayfly-cc $5 \
+	$(if $(program_files),--files=$(CURDIR)/images/$1/files)),build/sysroot/.musl,build/mayfly-cc \
+	build/sysroot/.runtime build/sysroot/.ext4 $(program_files),$(patsubst %,build/images/%.elf,$4))
 $(call program_build,native,$1,$2,$(NATIVE_CC),$(NATIVE_CRYPT),,$(addprefix build/native/,$4),$(NATIVE_CRYPT))
 PROGRAM_IMAGES += $(patsubst %,build/images/%.elf,$4)
 NATIVE_PROGRAMS += $(addprefix build/native/,$4)

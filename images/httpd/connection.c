@@ -154,9 +154,9 @@ static void refuse(struct connection *connection, int status)
 static bool answer(struct server *server, struct connection *connection)
 {
     struct buffer *in = &connection->in, *out = &connection->out;
-    struct http_request request;
+    struct http_request request = {0};
     size_t done = 0;
-    bool keep = !server->stopping;
+    bool keep = true;
     int status = HTTP_PARTIAL;
 
     while (keep && done < in->used && out->used < OUT_MAX) {

@@ -43,7 +43,7 @@ test_lua_passes_its_own_tests()
     for file in "$LUA_TESTS"/*.lua; do
         name=$(basename "$file" .lua)
         [ -z "${needs_more[$name]:-}" ] || continue
-        vm lua --mem 256M --share "$LUA_TESTS:/tests" -- -W -e "$setup" \
+        vm lua --mem 256M --env PATH=/bin --share "$LUA_TESTS:/tests" -- -W -e "$setup" \
             -e 'package.path = "/tests/?.lua"' "/tests/$name.lua" \
             >"$name.log" 2>&1 && continue
         echo "$name:"
