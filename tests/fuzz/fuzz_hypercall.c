@@ -145,6 +145,8 @@ static void change_upcalls(void)
     boot->upcall_events = script_number(&script, 1);
     boot->upcall_masked = script_below(&script, 2);
     boot->events ^= script_number(&script, 1);
+    boot->signals_wanted = script_number(&script, 1) * 0x101010101010101u;
+    boot->signals_came &= boot->signals_wanted >> script_below(&script, 8);
     if (script_below(&script, 2))
         boot->upcall_deadline_ns =
             now_ns - vm.clock.epoch_ns + script_number(&script, 3);
@@ -266,7 +268,7 @@ static int scripted_poll(const struct pollfd *file, int count,
     now_ns += 1000000;
     if (script.left == 0)
         scripted_mayfly_stop(&vm);
-    switch (script_below(&script, 4)) {
+    switch (script_below(&script, 5)) {
     case 0:
         return -EINTR;
     case 1:
@@ -274,6 +276,9 @@ static int scripted_poll(const struct pollfd *file, int count,
     case 2:
         now_ns += script_number(&script, 4);
         return 0;
+    case 3:
+        scripted_mayfly_signal(&vm, (int)script_below(&script, 70) - 2);
+        return -EINTR;
     default:
         scripted_mayfly_stop(&vm);
         return -EINTR;
@@ -340,6 +345,7 @@ static void set_up(void)
     must(native_add(&vm.native, &vm.errors.dev, vm.errors.flags) == 0);
     must(upcall_init(&vm.upcalls, &vm.mem, &vm.native.events,
                      image.upcall_entry) == 0);
+    must(signals_init(&vm.signals, &vm.mem, &vm.native.events) == 0);
     find_queues();
     vm.loaded = true;
     log_set_level(LOG_ERROR);
