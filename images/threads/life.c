@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -124,6 +125,26 @@ static void *see_stack(void *unused)
     return unused;
 }
 
+static volatile bool enough;
+
+static void *spin(void *unused)
+{
+    while (!enough)
+        continue;
+    return unused;
+}
+
+/* On the smallest stack there may be; printf is for others. */
+static void *be_preempted(void *unused)
+{
+    struct rusage usage;
+
+    do
+        CHECK(getrusage(RUSAGE_THREAD, &usage) == 0);
+    while (usage.ru_nivcsw < 3);
+    return unused;
+}
+
 static void *see_number(void *mains)
 {
     CHECK(syscall(SYS_gettid) > (long)mains && getpid() == 1);
@@ -135,14 +156,20 @@ static char own_stack[65536] __attribute__((aligned(64)));
 void test_attributes(void)
 {
     long mains = syscall(SYS_gettid);
+    pthread_t thread, other;
     pthread_attr_t attribute;
-    pthread_t thread;
 
     CHECK(mains == 1);
     pthread_attr_init(&attribute);
     CHECK(pthread_attr_setstacksize(&attribute, 65536) == 0);
     CHECK(pthread_create(&thread, &attribute, see_stack, NULL) == 0);
     finish(thread);
+    CHECK(pthread_attr_setstacksize(&attribute, PTHREAD_STACK_MIN) == 0);
+    CHECK(pthread_create(&thread, &attribute, be_preempted, NULL) == 0);
+    other = start(spin, NULL);
+    finish(thread);
+    enough = true;
+    finish(other);
     CHECK(finish(start(see_number, (void *)mains)) !=
           finish(start(see_number, (void *)mains)));
 

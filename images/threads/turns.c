@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,33 +47,34 @@ void test_yield(void)
 
 /* ---- Fairness ----------------------------------------------------------- */
 
-static uint64_t ran_ns[THREADS];
+#define TURNS 10
+
+static long preempted[THREADS];
 
 static void *run_along(void *which)
 {
-    while (!stop)
-        continue;
-    ran_ns[(long)which] = now_ns(CLOCK_THREAD_CPUTIME_ID);
+    struct rusage usage;
+
+    do
+        CHECK(getrusage(RUSAGE_THREAD, &usage) == 0);
+    while (!stop && usage.ru_nivcsw < TURNS);
+    stop = true;
+    preempted[(long)which] = usage.ru_nivcsw;
     return NULL;
 }
 
-/* Threads that compute all get their share, within a slice or two. */
+/* Threads that compute have as many turns as each other. */
 void test_fair(void)
 {
-    uint64_t least = UINT64_MAX, most = 0;
     pthread_t threads[THREADS];
 
     stop = false;
     for (long i = 0; i < THREADS; i++)
         threads[i] = start(run_along, (void *)i);
-    sleep_ms(400);
-    stop = true;
-    for (unsigned i = 0; i < THREADS; i++) {
+    for (unsigned i = 0; i < THREADS; i++)
         finish(threads[i]);
-        least = ran_ns[i] < least ? ran_ns[i] : least;
-        most = ran_ns[i] > most ? ran_ns[i] : most;
-    }
-    CHECK(least >= 50000000 && most - least <= 50000000);
+    for (unsigned i = 0; i < THREADS; i++)
+        CHECK(preempted[i] >= TURNS - 2 && preempted[i] <= TURNS);
 }
 
 /* ---- Preemption --------------------------------------------------------- */
