@@ -225,6 +225,32 @@ build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o $(call objects,fuzz,$(LIB
 	@mkdir -p $(@D)
 	$Q$(CLANG) $(ASAN) -fsanitize=fuzzer -o $@ $^
 
+# The guest's TCP/IP for the host: lwIP with its checks, and what is ours.
+INET := $(addprefix guest_rt/,sched_timer socket_file socket_inet \
+	socket_inet_option socket_ioctl socket_tcp socket_tcp_data \
+	socket_tcp_events socket_tcp_option socket_udp socket_udp_option \
+	lwip/inet_card lwip/inet_config lwip/inet_port lwip/inet_stack \
+	lwip/inet_tcp lwip/inet_time)
+LWIP_PARTS := $(shell guest_rt/lwip/build --parts)
+INET_CC := $(CLANG) $(CFLAGS) $(CLANG_WARN) $(FUZZ) -DMAYFLY_LWIP_CHECKS \
+	-Iguest_rt/lwip -isystem build/src/lwip/src/include
+
+build/obj/inet/%.o: %.c Makefile build/flags | build/src/lwip
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$Q$(INET_CC) -MMD -MP -c -o $@ $<
+
+build/obj/inet/lwip/%.o: Makefile build/flags | build/src/lwip
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$Q$(INET_CC) -w -c -o $@ build/src/lwip/src/$*.c
+
+build/tests/fuzz_inet: build/obj/inet/tests/fuzz/fuzz_inet.o \
+		$(INET:%=build/obj/inet/%.o) $(LWIP_PARTS:%=build/obj/inet/lwip/%.o)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$Q$(CLANG) $(ASAN) -fsanitize=fuzzer -o $@ $^
+
 # Linux's virtio driver against our side of the ring, where Debian's package of
 # the kernel's source is installed.
 LINUX_SOURCE := $(wildcard /usr/src/linux-source-6.1.tar.xz)
@@ -362,9 +388,12 @@ lint: ## Check formatting, layers, warnings of two compilers, cppcheck, scripts
 	@.ci/setup build test lint
 	@tests/run lint
 
-HOST_C := $(LIB) $(CLI) vmm/seccomp_gen.c $(wildcard tests/*/*.c)
+# What includes lwIP's headers is compiled apart (INET).
+HOST_C := $(LIB) $(CLI) vmm/seccomp_gen.c \
+	$(filter-out tests/fuzz/fuzz_inet.c,$(wildcard tests/*/*.c))
 
-GUEST_C := $(wildcard guest_rt/*.c images/*/*.c)
+GUEST_C := $(filter-out guest_rt/socket%, \
+	$(wildcard guest_rt/*.c images/*/*.c))
 
 $(call objects,lint/guest,$(GUEST_C)): | build/mayfly-cc build/sysroot/.runtime
 
@@ -374,7 +403,8 @@ lint-code: $(call objects,lint/guest,$(GUEST_C)) \
 	$(call objects,lint/musl,$(LIB) $(CLI)) \
 	$(call objects,lint/clang,$(HOST_C)) \
 	$(patsubst %,build/obj/lint/headers/%,$(wildcard vmm/*.h vmm/base/*.h \
-		virtio/*.h guest_rt/include/*/*.h))
+		virtio/*.h guest_rt/include/*/*.h)) \
+	build/obj/inet/tests/fuzz/fuzz_inet.o $(INET:%=build/obj/inet/%.o)
 
 # A header compiles alone.
 build/obj/lint/headers/%.h: %.h Makefile build/flags

@@ -164,6 +164,24 @@ static void notice_syn(struct nic_buffer *frame)
                  lwip_ntohl(tcp->seqno));
 }
 
+/* lwIP reads these headers without asking whether all of them is there. */
+static bool is_too_short(const struct nic_buffer *frame)
+{
+    unsigned least = SIZEOF_ETH_HDR;
+
+    switch (read16(frame->data + 12)) {
+    case ETHTYPE_ARP:
+        least += SIZEOF_ETHARP_HDR;
+        break;
+    case ETHTYPE_IP:
+        least += IP_HLEN;
+        break;
+    case ETHTYPE_IPV6:
+        least += IP6_HLEN;
+    }
+    return frame->bytes < least;
+}
+
 static void take_frame(struct inet_card *card, struct nic_buffer *frame)
 {
     struct netif *netif = &card->netif;
@@ -172,7 +190,7 @@ static void take_frame(struct inet_card *card, struct nic_buffer *frame)
     struct pbuf *pbuf = NULL;
 
     /* A pbuf's length has 16 bits. */
-    if (frame->frame_bytes > UINT16_MAX) {
+    if (frame->frame_bytes > UINT16_MAX || is_too_short(frame)) {
         nic_release(card->index, &frame, 1);
         return;
     }

@@ -144,8 +144,8 @@ u32_t *inet_tcp_sending(struct pbuf *segment, struct tcp_hdr *header,
     (void)header;
     for (unsigned i = 0; i < inet_card_count(); i++)
         inet_card_expect(inet_card_get(i), segment->tot_len);
-    /* A RST may be nobody's. */
-    inet_sending_mss = pcb ? inet_tcp_real_mss(pcb) : 0;
+    /* A RST may be nobody's, or that of a listening pcb, which is shorter. */
+    inet_sending_mss = pcb && pcb->state != LISTEN ? inet_tcp_real_mss(pcb) : 0;
     return options;
 }
 
