@@ -13,6 +13,7 @@ PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 SOAK_BOOTS ?= 100000
 SOAK_ROUNDS ?= 10000000
+SOAK_CUTS ?= 200
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -366,11 +367,12 @@ bench: ## Measure; writes build/bench/
 	@tests/bench/run
 
 soak: ## Boot SOAK_BOOTS (100000) guests, SOAK_ROUNDS (10^7) between threads, a model
-	@.ci/setup build test
-	$(BUILD) all build/tests/host/cli build/tests/threads/host
+	@.ci/setup build test images
+	$(BUILD) all program-images build/tests/host/cli build/tests/threads/host
 	MAYFLY_TEST_OUTPUT_MIB=1024 build/tests/host/cli --color=never \
 		--filter 'files/many_mib*' </dev/null
 	tests/model/run 3
+	POWER_CUTS=$(SOAK_CUTS) tests/programs/run power_cuts
 	build/tests/threads/host $(SOAK_ROUNDS)
 	@tests/bench/soak $(SOAK_BOOTS)
 
