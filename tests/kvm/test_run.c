@@ -49,6 +49,14 @@ Test(run, hello_prints_its_greeting)
     cr_assert_eq(guest.stats.output_writes, 1);
 }
 
+Test(run, leaves_a_program_the_names_that_the_runtime_uses)
+{
+    struct guest guest = {.image = "names"};
+
+    run_guest(&guest);
+    assert_exited(&guest, 0, "1 10\n");
+}
+
 Test(run, hello_takes_one_exit)
 {
     assert_one_exit("hello");
