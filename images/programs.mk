@@ -95,7 +95,7 @@ cxx: ## Build libstdc++ for images, mayfly-c++, and what is written in C++
 	$(BUILD) build/mayfly-c++ build/sysroot/.cxx $(CXX_IMAGES)
 
 .PHONY: images native program-images native-programs
-program-images: $(PROGRAM_IMAGES)
+program-images: $(PROGRAM_IMAGES) build/native/httpd
 native-programs: $(NATIVE_PROGRAMS)
 
 images: ## Build real programs as images: SQLite, Lua, Redis, nginx, zlib
