@@ -22,6 +22,9 @@
 #define FLAGS \
     ((uint32_t)(EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP))
 
+/* What is told without being asked for, also of an item that asks for nothing.
+ */
+#define ALWAYS ((uint32_t)(EPOLLERR | EPOLLHUP))
 /* What may go with EPOLLEXCLUSIVE. */
 #define EXCLUSIVE_OK \
     (FLAGS | (uint32_t)(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP))
@@ -182,7 +185,7 @@ static int add_item(struct epoll *epoll, struct file *file, int fd,
         .epoll = epoll,
         .file = file,
         .fd = fd,
-        .events = event->events,
+        .events = event->events | ALWAYS,
         .data = event->data.u64,
     };
     bucket = bucket_of(epoll, fd);
@@ -199,7 +202,7 @@ static int change_item(struct item *item, const struct epoll_event *event)
 {
     if ((item->events | event->events) & EPOLLEXCLUSIVE)
         return -EINVAL;
-    item->events = event->events;
+    item->events = event->events | ALWAYS;
     item->data = event->data.u64;
     if (events_of(item))
         make_ready(item);

@@ -790,6 +790,9 @@ static void check_epoll(void)
     copy = dup(ends[1]);
     SHOW(close(ends[1]));
     show_epoll(epoll, 0);
+    /* What is not asked for is told all the same: a hang-up. */
+    SHOW(control(epoll, EPOLL_CTL_MOD, ends[0], 0, 7));
+    show_epoll(epoll, 0);
     SHOW(close(copy));
     show_epoll(epoll, 0);
     SHOW(read(ends[0], text, 10));
