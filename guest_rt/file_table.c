@@ -137,16 +137,21 @@ long file_install(struct file *file, unsigned least, bool close_on_exec)
 
 long file_install_at(struct file *file, unsigned fd, bool close_on_exec)
 {
-    struct descriptor *old = file_entry(fd);
+    struct descriptor *entry = file_entry(fd);
+    struct file *old;
 
     find_used();
     if (fd >= file_limit) {
         file_put(file);
         return -EBADF;
     }
-    if (old)
-        file_close(old);
-    return install(file, fd, close_on_exec);
+    if (!entry)
+        return install(file, fd, close_on_exec);
+    /* Its end may take a while: nobody else gets the descriptor meanwhile. */
+    old = entry->file;
+    *entry = (struct descriptor){file, close_on_exec};
+    file_put(old);
+    return fd;
 }
 
 long file_create_installed(const struct file_ops *ops, void *data, int flags)
