@@ -99,6 +99,9 @@ static int connect_stream(struct unix_socket *one, struct unix_socket *listener,
     error = wait_pending(one, &listener, name);
     if (error)
         return error;
+    /* Another thread may have connected it meanwhile. */
+    if (one->phase != UNIX_IDLE)
+        return -EISCONN;
     accepted = create(one->socket.type);
     if (!accepted)
         return -ENOMEM;
@@ -220,13 +223,12 @@ static void leave_peer(struct unix_socket *one)
 }
 
 /* Nobody sends to it any more. */
-static void forget(const struct unix_socket *gone)
+static void forget(struct unix_socket *gone)
 {
+    socket_unix_tell_room(gone);
     for (struct unix_socket *each = unix_sockets; each; each = each->next)
-        if (each->peer == gone) {
+        if (each->peer == gone)
             each->peer = NULL;
-            socket_wake(&each->socket, EPOLLOUT);
-        }
 }
 
 static void release(struct socket *socket)

@@ -36,6 +36,7 @@ struct unix_socket {
     enum unix_phase phase;
     struct unix_socket *peer; /* NULL: none, or it is gone */
     bool shut_read, shut_write;
+    bool wants_room; /* a datagram waits for room at whom it names */
     struct socket_name name, peer_name; /* no bytes: unbound */
     struct vnode *node;                 /* bound to it */
 
@@ -84,5 +85,8 @@ long socket_unix_send(struct socket *socket, struct socket_message *message);
 long socket_unix_receive(struct socket *socket, struct socket_message *message);
 uint32_t socket_unix_poll(struct socket *socket);
 void socket_unix_drop_messages(struct unix_socket *one);
+
+/* Those that send to this socket, and found no room, are to try again. */
+void socket_unix_tell_room(struct unix_socket *one);
 
 #endif

@@ -176,8 +176,7 @@ static int enqueue(struct unix_socket *from, struct unix_socket *to,
     return 0;
 }
 
-/* Those that found no room may try again. */
-static void tell_room(struct unix_socket *one)
+void socket_unix_tell_room(struct unix_socket *one)
 {
     if (unix_is_connected_kind(one)) {
         if (one->peer)
@@ -185,8 +184,10 @@ static void tell_room(struct unix_socket *one)
         return;
     }
     for (struct unix_socket *each = unix_sockets; each; each = each->next)
-        if (each->peer == one)
+        if (each->peer == one || each->wants_room) {
+            each->wants_room = false;
             socket_wake(&each->socket, EPOLLOUT | EPOLLWRNORM);
+        }
 }
 
 /* ---- Sending ------------------------------------------------------------- */
@@ -240,6 +241,7 @@ static long send_parts(struct unix_socket *one, struct socket_message *message,
         if (!error && stream && part == 0)
             return 0;
         if (!error && !has_room(to, part, one->socket.send_limit)) {
+            one->wants_room = message->name;
             error = socket_wait(&one->socket, message->flags, deadline);
             if (!error)
                 continue;
@@ -326,7 +328,7 @@ static long take_datagram(struct unix_socket *one,
     if (!(message->flags & MSG_PEEK)) {
         give_control(one, first, message);
         drop_first(one);
-        tell_room(one);
+        socket_unix_tell_room(one);
     }
     return (long)(message->flags & MSG_TRUNC ? whole : done);
 }
@@ -362,7 +364,7 @@ long socket_unix_receive(struct socket *socket, struct socket_message *message)
             if (message->flags & MSG_PEEK)
                 done = 0;
             done = take_stream(one, message, done);
-            tell_room(one);
+            socket_unix_tell_room(one);
             if (done >= least || message->bytes == 0)
                 return (long)done;
         }
