@@ -217,4 +217,11 @@ void source_remove(struct source *source);
  */
 void source_poll(void);
 
+/*
+ * The program ends, and what it does for that may wait for sources, even if
+ * it is a source or a timer that ended it. Returns whether that is so: then the
+ * running thread may be a blocked one, which mutexes may wait for.
+ */
+bool source_begin_exit(void) __attribute__((weak));
+
 #endif

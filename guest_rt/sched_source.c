@@ -107,6 +107,16 @@ void source_poll(void)
     source_look(mf_clock_monotonic());
 }
 
+bool source_begin_exit(void)
+{
+    static bool inside;
+
+    /* Whoever was looking, or idle, does not go on. */
+    inside |= looking || idle;
+    looking = idle = false;
+    return inside;
+}
+
 /* Asks for events. Serves what is there already; returns whether any was. */
 static bool arm_all(void)
 {

@@ -161,12 +161,16 @@ void vfs_start_disks(void)
  */
 void mf_before_exit(void)
 {
+    bool inside = source_begin_exit && source_begin_exit();
+
     mf_lock();
+    /* No other thread goes on, unless it has the disk. */
+    poll_alone = true;
     while (all) {
         struct mounted *mounted = all;
 
         all = mounted->next;
-        if (!guest_disk_is_locked(mounted->disk) || mutex_wait)
+        if (!guest_disk_is_locked(mounted->disk) || (mutex_wait && !inside))
             ext4_unmount(mounted->fs);
     }
     mf_unlock();

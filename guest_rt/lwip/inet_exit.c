@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The TCP/IP stack when the program ends: what it has sent is delivered. */
+#include "guest_rt/hypercall.h"
 #include "guest_rt/lwip/inet.h"
 #include "guest_rt/runtime.h"
 #include "lwip/priv/tcp_priv.h"
@@ -33,18 +34,32 @@ static bool is_waiting(void)
     return false;
 }
 
+/* Without the scheduler: no other thread goes on. */
+static void sleep_alone(uint64_t deadline_ns)
+{
+    uint64_t seen = __atomic_load_n(&mf_boot_page()->events, __ATOMIC_ACQUIRE);
+
+    mf_hypercall(MF_HC_WAIT, seen, mf_sleep_deadline(deadline_ns));
+}
+
 void inet_deliver(void)
 {
+    static bool begun;
     uint64_t end_ns = mf_clock_monotonic() + LINGER_NS;
 
-    mf_lock(); /* for ever: no other thread goes on */
+    /* A timer's signal may end the program once more. */
+    if (begun)
+        return;
+    begun = true;
+    source_begin_exit();
+    mf_lock(); /* for ever */
     inet_enter();
     close_all();
     inet_leave();
     while (is_waiting() && mf_clock_monotonic() < end_ns) {
         for (unsigned i = 0; i < inet_card_count(); i++)
             inet_card_flush(inet_card_get(i), true);
-        mf_sleep_until(mf_clock_monotonic() + STEP_NS);
+        sleep_alone(mf_clock_monotonic() + STEP_NS);
         source_poll();
     }
     for (unsigned i = 0; i < inet_card_count(); i++)

@@ -19,6 +19,7 @@
  *                        /data/state by renaming; both synced, and told
  *   persist check N      /data/log has N whole records at least
  *   persist lazy         writes a record without syncing it, and waits
+ *   persist killed       the same, until a signal that has no handler ends it
  *   persist threads      four threads with files of their own
  */
 
@@ -266,6 +267,10 @@ int main(int argc, char **argv)
         return run_check(argc > 2 ? strtoul(argv[2], NULL, 10) : 0);
     if (!strcmp(what, "lazy"))
         return run_lazy();
+    if (!strcmp(what, "killed")) {
+        alarm(1);
+        return run_lazy();
+    }
     if (!strcmp(what, "threads"))
         return run_threads();
     return run_calls();

@@ -80,6 +80,14 @@ Test(mount_option, what_nobody_synced_is_kept_after_some_seconds)
                           "wait $! 2>/dev/null\n" RUN("") "check 2\n");
 }
 
+Test(mount_option, a_signal_that_ends_the_guest_leaves_the_disk_clean)
+{
+    expect_status(
+        &shell, 0,
+        MAKE_DISK RUN("") "killed\n[ $? = 142 ] || exit 97\n" CHECK RUN(
+            "") "check 2\n");
+}
+
 Test(mount_option, a_read_only_disk_can_be_read)
 {
     expect_status(&shell, 0,
