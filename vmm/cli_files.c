@@ -151,13 +151,17 @@ static int put_entry(struct writer *writer, char type,
 
 static int put_file(struct writer *writer, int directory, const char *name)
 {
-    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    /* It may have become something else since it was looked at: a FIFO. */
+    int fd =
+        openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat status;
     uint64_t left;
     int result;
 
     if (fd < 0 || fstat(fd, &status))
         return fail(writer, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return fail(writer, "it changed while it was read");
     left = (uint64_t)status.st_size;
     result = check_room(writer, left);
     if (!result)
