@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Disks over virtio block devices (virtio 1.2, 5.2). */
+/* Disks over virtio block devices (virtio 1.2, 5.2): requests. */
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -8,10 +8,7 @@
 #include <mayfly/disk.h>
 
 #include "device.h"
-#include "disk_list.h"
-#include "poll.h"
-#include "ring.h"
-#include "sched.h"
+#include "disk_private.h"
 
 #define DISKS_MAX MF_DEVICES_MAX
 
@@ -25,43 +22,6 @@
 #define WANTED                                                                \
     (FEATURE(SIZE_MAX) | FEATURE(SEG_MAX) | FEATURE(RO) | FEATURE(BLK_SIZE) | \
      FEATURE(FLUSH) | FEATURE(DISCARD) | FEATURE(WRITE_ZEROES))
-
-/*
- * Several threads may be in here: one waits for its request, and what it takes
- * back meanwhile may be another's. Programs get theirs by disk_complete(), in
- * the order in which they end; the simple functions wait for their own.
- */
-enum { OF_PROGRAM, OF_CALL, OF_CALL_ENDED };
-
-/* An operation of this driver's own: DISK_ID_BYTES into the buffer. */
-#define GET_ID ((enum disk_op)(DISK_WRITE_ZEROES_UNMAP + 1))
-
-/* What a simple function has in use, where the device can reach it. */
-struct call {
-    struct mutex mutex; /* the next one with the same waits */
-    struct disk_request request;
-    char id[DISK_ID_BYTES];
-};
-
-#define CALLS 16u /* at the same time, each with a few descriptors */
-
-struct disk {
-    struct device device; /* entry NULL: not looked for yet */
-    struct ring ring;
-    struct poll poll;
-    struct list in_flight;
-    struct list ended; /* and not returned yet */
-    bool kick_owed;    /* chains are shown that the device must be told of */
-    bool broken;       /* it has given up */
-    unsigned calls;    /* made so far */
-    struct call call[CALLS];
-    uint64_t sectors;
-    uint32_t block_bytes;
-    uint32_t part_max;    /* sectors of one chain */
-    uint32_t piece_bytes; /* of one buffer at most, whole sectors */
-    uint32_t discard_max; /* sectors of one range; 0: it cannot */
-    uint32_t zeroes_max;  /* likewise */
-};
 
 /* The device reads and writes these, as the standard lays them out. */
 _Static_assert(sizeof(((struct disk_request *)0)->header) ==
@@ -118,8 +78,7 @@ static void read_config(struct disk *disk)
         (pieces ? pieces : 1) * (disk->piece_bytes / DISK_SECTOR_BYTES);
 }
 
-/* Sets `*found` to the disk, ready for requests. Returns 0 or -errno. */
-static int get_disk(unsigned index, struct disk **found)
+int disk_get(unsigned index, struct disk **found)
 {
     struct disk *disk;
     int error;
@@ -394,11 +353,7 @@ static void give_up(struct disk *disk)
         end_request(disk, disk->in_flight.first, -EIO);
 }
 
-/*
- * One step towards the end of what is in flight: a kick, if one is owed, which
- * may be all that it takes; else a wait for the next chain.
- */
-static void step(struct disk *disk)
+void disk_step(struct disk *disk)
 {
     if (disk->kick_owed) {
         kick(disk);
@@ -421,7 +376,7 @@ static bool is_empty(const struct disk *disk,
     return request->op != GET_ID && request->sectors == 0;
 }
 
-static int submit(struct disk *disk, struct disk_request *request)
+int disk_begin(struct disk *disk, struct disk_request *request)
 {
     int error = check_request(disk, request);
 
@@ -445,12 +400,12 @@ int disk_submit(unsigned index, struct disk_request *request)
     int error;
 
     mf_lock();
-    error = get_disk(index, &disk);
+    error = disk_get(index, &disk);
     if (!error && (unsigned)request->op > DISK_WRITE_ZEROES_UNMAP)
         error = -EINVAL;
     request->owner = OF_PROGRAM;
     if (!error)
-        error = submit(disk, request);
+        error = disk_begin(disk, request);
     mf_unlock();
     return error;
 }
@@ -461,7 +416,7 @@ int disk_kick(unsigned index)
     int error;
 
     mf_lock();
-    error = get_disk(index, &disk);
+    error = disk_get(index, &disk);
     if (!error)
         kick(disk);
     mf_unlock();
@@ -474,7 +429,7 @@ static void find_ended(struct disk *disk, bool wait)
     reap_all(disk);
     while (!disk->ended.first && disk->in_flight.first) {
         if (wait || disk->kick_owed) {
-            step(disk);
+            disk_step(disk);
             continue;
         }
         if (device_is_broken(&disk->device)) {
@@ -491,7 +446,7 @@ struct disk_request *disk_complete(unsigned index, bool wait)
     struct disk *disk;
 
     mf_lock();
-    if (get_disk(index, &disk) != -ENODEV) {
+    if (disk_get(index, &disk) != -ENODEV) {
         if (!disk->ended.first)
             find_ended(disk, wait);
         request = disk->ended.first;
@@ -500,116 +455,4 @@ struct disk_request *disk_complete(unsigned index, bool wait)
         list_remove(&disk->ended, request);
     mf_unlock();
     return request;
-}
-
-/* ---- What programs call: one at a time ---------------------------------- */
-
-/* Does the call's request from beginning to end. Returns 0 or -errno. */
-static int do_call(struct disk *disk, struct call *call)
-{
-    int error;
-
-    call->request.owner = OF_CALL;
-    while ((error = submit(disk, &call->request)) == -EAGAIN && !disk->broken)
-        step(disk); /* the ring is full of others' requests */
-    if (error)
-        return disk->broken ? -EIO : error;
-    while (call->request.owner != OF_CALL_ENDED)
-        step(disk);
-    return call->request.error;
-}
-
-/* The same, for a request of the caller's. `id` is for GET_ID's answer. */
-static int do_request(unsigned index, struct disk_request request, char *id)
-{
-    struct disk *disk;
-    struct call *call;
-    int error;
-
-    mf_lock();
-    error = get_disk(index, &disk);
-    if (!error) {
-        call = &disk->call[disk->calls++ % CALLS];
-        mutex_lock(&call->mutex);
-        call->request = request;
-        if (id)
-            call->request.buffer = call->id;
-        error = do_call(disk, call);
-        if (id && !error)
-            memcpy(id, call->id, DISK_ID_BYTES);
-        mutex_unlock(&call->mutex);
-    }
-    mf_unlock();
-    return error;
-}
-
-int disk_count(void)
-{
-    return (int)device_count(VIRTIO_ID_BLOCK);
-}
-
-int disk_open(unsigned index, struct disk_info *info)
-{
-    struct disk *disk;
-    int error;
-
-    mf_lock();
-    error = get_disk(index, &disk);
-    mf_unlock();
-    if (error)
-        return error;
-    *info = (struct disk_info){
-        .sectors = disk->sectors,
-        .block_bytes = disk->block_bytes,
-        .depth = disk->ring.size / 3u,
-        .read_only = device_has_feature(&disk->device, VIRTIO_BLK_F_RO),
-        .can_discard = disk->discard_max > 0,
-        .can_write_zeroes = disk->zeroes_max > 0,
-    };
-    return do_request(index, (struct disk_request){.op = GET_ID}, info->id);
-}
-
-/* A negative number of sectors is a very large one: it is refused. */
-static int do_sectors(unsigned index, enum disk_op op, uint64_t sector,
-                      uint64_t sectors, void *buffer)
-{
-    return do_request(
-        index,
-        (struct disk_request){
-            .op = op, .sector = sector, .sectors = sectors, .buffer = buffer},
-        NULL);
-}
-
-long disk_read(unsigned index, uint64_t sector, void *buffer, long sectors)
-{
-    int error = do_sectors(index, DISK_READ, sector, (uint64_t)sectors, buffer);
-
-    return error ? error : sectors;
-}
-
-long disk_write(unsigned index, uint64_t sector, const void *buffer,
-                long sectors)
-{
-    int error = do_sectors(index, DISK_WRITE, sector, (uint64_t)sectors,
-                           (void *)(uintptr_t)buffer);
-
-    return error ? error : sectors;
-}
-
-int disk_flush(unsigned index)
-{
-    return do_sectors(index, DISK_FLUSH, 0, 0, NULL);
-}
-
-int disk_discard(unsigned index, uint64_t sector, uint64_t sectors)
-{
-    return do_sectors(index, DISK_DISCARD, sector, sectors, NULL);
-}
-
-int disk_write_zeroes(unsigned index, uint64_t sector, uint64_t sectors,
-                      bool unmap)
-{
-    return do_sectors(index,
-                      unmap ? DISK_WRITE_ZEROES_UNMAP : DISK_WRITE_ZEROES,
-                      sector, sectors, NULL);
 }

@@ -244,4 +244,28 @@ int map_remove(struct ext4_inode *inode, uint64_t first, uint64_t last);
 /* Makes a file shorter or longer, its size included. */
 int data_resize(struct ext4_inode *inode, uint64_t bytes);
 
+/* ---- names.c ---- */
+
+/* A directory of more links than this has 1: nobody counts any more. */
+#define LINKS_MAX 65000u
+
+/* Begins a change of a directory: -ENOENT if it has been removed. */
+int dir_begin(struct ext4_inode *directory);
+
+/* Returns 0, -ENOTEMPTY or -errno. */
+int dir_check_empty(struct ext4_inode *directory);
+
+/* Gives an inode a name; its count of links stays. Returns 0 or -errno. */
+int dir_add(struct ext4_inode *directory, const char *name,
+            const struct ext4_inode *inode);
+
+/* Takes a name away; the count of links stays. Returns 0 or -errno. */
+int dir_remove(struct ext4_inode *directory, const char *name);
+
+/* One link more. */
+void inode_add_link(struct ext4_inode *inode);
+
+/* One link less; the last one makes it an orphan. */
+void inode_drop_link(struct ext4_inode *inode);
+
 #endif

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Directories: what is in them, and changing that. */
+/* Directories: what is in them, one name more or less. */
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "guest_rt/ext4/fs.h"
-
-/* A directory of more links than this has 1: nobody counts any more. */
-#define LINKS_MAX 65000u
 
 /* Blocks of a directory that are read at once. */
 #define AHEAD_BLOCKS 16u
@@ -175,7 +171,7 @@ static bool count_entry(void *context, const struct entry *entry)
     return dot;
 }
 
-static int check_empty(struct ext4_inode *directory)
+int dir_check_empty(struct ext4_inode *directory)
 {
     bool empty = true;
     int error = walk(directory, 0, count_entry, &empty);
@@ -218,8 +214,8 @@ static int end_change(struct ext4_inode *directory, errcode_t error)
     return result;
 }
 
-static int add_name(struct ext4_inode *directory, const char *name,
-                    const struct ext4_inode *inode)
+int dir_add(struct ext4_inode *directory, const char *name,
+            const struct ext4_inode *inode)
 {
     struct ext4_fs *fs = directory->fs;
     int type = type_of(inode->raw.i_mode);
@@ -241,7 +237,7 @@ static int add_name(struct ext4_inode *directory, const char *name,
     return end_change(directory, error);
 }
 
-static int remove_name(struct ext4_inode *directory, const char *name)
+int dir_remove(struct ext4_inode *directory, const char *name)
 {
     int error = inode_store(directory);
 
@@ -251,7 +247,7 @@ static int remove_name(struct ext4_inode *directory, const char *name)
                                                directory->number, name, 0, 0));
 }
 
-static void add_link(struct ext4_inode *inode)
+void inode_add_link(struct ext4_inode *inode)
 {
     if (S_ISDIR(inode->raw.i_mode) && (inode->raw.i_links_count >= LINKS_MAX ||
                                        inode->raw.i_links_count == 1))
@@ -262,7 +258,7 @@ static void add_link(struct ext4_inode *inode)
 }
 
 /* One link less; the last one makes it an orphan. */
-static void drop_link(struct ext4_inode *inode)
+void inode_drop_link(struct ext4_inode *inode)
 {
     if (S_ISDIR(inode->raw.i_mode) && inode->raw.i_links_count == 1)
         return;
@@ -274,16 +270,7 @@ static void drop_link(struct ext4_inode *inode)
     inode_mark_data(inode);
 }
 
-/* ---- Making ------------------------------------------------------------- */
-
-static void discard(struct ext4_inode *inode)
-{
-    inode->raw.i_links_count = 0;
-    inode_add_orphan(inode);
-    inode_put(inode);
-}
-
-static int begin(struct ext4_inode *directory)
+int dir_begin(struct ext4_inode *directory)
 {
     struct ext4_fs *fs = directory->fs;
     int error = fs_begin(fs);
@@ -298,404 +285,4 @@ static int begin(struct ext4_inode *directory)
     if (!error && !directory->raw.i_links_count)
         error = -ENOENT;
     return error;
-}
-
-static void set_device(struct ext4_inode *inode, dev_t device)
-{
-    unsigned high = major(device), low = minor(device);
-
-    if (high < 256 && low < 256)
-        inode->raw.i_block[0] = high << 8 | low;
-    else
-        inode->raw.i_block[1] = (low & 0xff) | high << 8 | (low & ~0xffu) << 12;
-}
-
-static int create(struct ext4_inode *directory, const char *name, mode_t mode,
-                  dev_t device, struct ext4_inode **inode)
-{
-    int error = begin(directory);
-
-    if (!error)
-        error = inode_create(directory, mode, inode);
-    if (error)
-        return error;
-    if (S_ISCHR(mode) || S_ISBLK(mode))
-        set_device(*inode, device);
-    if (!name) {
-        inode_add_orphan(*inode);
-        return 0;
-    }
-    error = add_name(directory, name, *inode);
-    if (error)
-        discard(*inode);
-    else
-        add_link(*inode);
-    return error;
-}
-
-int ext4_create(struct ext4_inode *directory, const char *name, mode_t mode,
-                dev_t device, struct ext4_inode **inode)
-{
-    int error;
-
-    fs_enter(directory->fs);
-    error = create(directory, name, mode, device, inode);
-    return (int)fs_leave(directory->fs, error);
-}
-
-/* A first block that holds `bytes` of metadata. Sets its number. */
-static int add_first_block(struct ext4_inode *inode, uint64_t *number)
-{
-    struct map_run run;
-    int error = map_fill(inode, 0, 1, false, &run);
-
-    *number = run.number;
-    return error;
-}
-
-static int fill_directory(struct ext4_inode *directory,
-                          struct ext4_inode *inode)
-{
-    ext2_filsys lib = directory->fs->lib;
-    uint64_t number;
-    char *block;
-    errcode_t error;
-    int result = add_first_block(inode, &number);
-
-    if (result)
-        return result;
-    error = ext2fs_new_dir_block(lib, inode->number, directory->number, &block);
-    if (!error) {
-        error = ext2fs_write_dir_block4(lib, number, block, 0, inode->number);
-        ext2fs_free_mem(&block);
-    }
-    inode_set_size(inode, directory->fs->block_bytes);
-    inode->raw.i_links_count = 2;
-    return fs_check(directory->fs, error);
-}
-
-static int make_directory(struct ext4_inode *directory, const char *name,
-                          mode_t mode, struct ext4_inode **inode)
-{
-    int error = begin(directory);
-
-    if (!error)
-        error = inode_create(directory, mode, inode);
-    if (error)
-        return error;
-    error = fill_directory(directory, *inode);
-    /* The checksum of the block is made with the inode's generation. */
-    if (!error)
-        error = inode_store(*inode);
-    if (!error)
-        error = add_name(directory, name, *inode);
-    if (error) {
-        discard(*inode);
-        return error;
-    }
-    add_link(directory);
-    inode_mark_data(*inode);
-    return 0;
-}
-
-int ext4_mkdir(struct ext4_inode *directory, const char *name, mode_t mode,
-               struct ext4_inode **inode)
-{
-    int error;
-
-    fs_enter(directory->fs);
-    error = make_directory(directory, name, S_IFDIR | (mode & 07777), inode);
-    return (int)fs_leave(directory->fs, error);
-}
-
-/* ---- Symbolic links ----------------------------------------------------- */
-
-static int store_target(struct ext4_inode *inode, const char *target,
-                        size_t length)
-{
-    struct cache *cache = &inode->fs->cache;
-    struct block *block;
-    uint64_t number;
-    int error;
-
-    inode_set_size(inode, length);
-    inode_mark_data(inode);
-    if (length < sizeof(inode->raw.i_block)) {
-        memcpy(inode->raw.i_block, target, length);
-        return 0;
-    }
-    if (ext2fs_has_feature_extents(inode->fs->lib->super))
-        inode->raw.i_flags |= EXT4_EXTENTS_FL;
-    error = add_first_block(inode, &number);
-    if (!error)
-        error = cache_make(cache, number, &block);
-    if (error)
-        return error;
-    memset(block->data, 0, inode->fs->block_bytes);
-    memcpy(block->data, target, length);
-    cache_mark_changed(cache, block);
-    return 0;
-}
-
-static int make_symlink(struct ext4_inode *directory, const char *name,
-                        const char *target, struct ext4_inode **inode)
-{
-    size_t length = strlen(target);
-    int error = begin(directory);
-
-    if (!error && length >= directory->fs->block_bytes)
-        error = -ENAMETOOLONG;
-    if (!error)
-        error = inode_create(directory, S_IFLNK | 0777, inode);
-    if (error)
-        return error;
-    error = store_target(*inode, target, length);
-    if (!error)
-        error = add_name(directory, name, *inode);
-    if (error)
-        discard(*inode);
-    else
-        add_link(*inode);
-    return error;
-}
-
-int ext4_symlink(struct ext4_inode *directory, const char *name,
-                 const char *target, struct ext4_inode **inode)
-{
-    int error;
-
-    fs_enter(directory->fs);
-    error = make_symlink(directory, name, target, inode);
-    return (int)fs_leave(directory->fs, error);
-}
-
-static long read_target(struct ext4_inode *inode, char *buffer, size_t bytes)
-{
-    uint64_t length = inode_size(inode);
-    const char *target = (const char *)inode->raw.i_block;
-    struct map_run run;
-    struct block *block;
-    int error;
-
-    if (!S_ISLNK(inode->raw.i_mode))
-        return -EINVAL;
-    if (length > inode->fs->block_bytes)
-        return -EUCLEAN;
-    if (!ext2fs_is_fast_symlink(inode_raw(inode))) {
-        error = map_find(inode, 0, &run);
-        if (!error && (!run.number || run.unwritten))
-            error = -EUCLEAN;
-        if (!error)
-            error = cache_read(&inode->fs->cache, run.number, &block);
-        if (error)
-            return error;
-        target = (const char *)block->data;
-    } else if (length >= sizeof(inode->raw.i_block)) {
-        return -EUCLEAN;
-    }
-    length = length < bytes ? length : bytes;
-    memcpy(buffer, target, length);
-    return (long)length;
-}
-
-long ext4_readlink(struct ext4_inode *inode, char *buffer, size_t bytes)
-{
-    long result;
-
-    fs_enter(inode->fs);
-    result = read_target(inode, buffer, bytes);
-    return fs_leave(inode->fs, result);
-}
-
-/* ---- Linking and removing ----------------------------------------------- */
-
-static int link_inode(struct ext4_inode *directory, const char *name,
-                      struct ext4_inode *inode)
-{
-    int error = begin(directory);
-
-    if (!error && inode->raw.i_links_count >= LINKS_MAX)
-        error = -EMLINK;
-    if (!error)
-        error = add_name(directory, name, inode);
-    if (error)
-        return error;
-    if (inode->orphan) { /* made without a name */
-        inode_drop_orphan(inode);
-        inode->raw.i_dtime = 0;
-    }
-    add_link(inode);
-    inode_touch(inode, TIME_CHANGE);
-    return 0;
-}
-
-int ext4_link(struct ext4_inode *directory, const char *name,
-              struct ext4_inode *inode)
-{
-    int error;
-
-    fs_enter(directory->fs);
-    error = link_inode(directory, name, inode);
-    return (int)fs_leave(directory->fs, error);
-}
-
-int ext4_unlink(struct ext4_inode *directory, const char *name,
-                struct ext4_inode *inode)
-{
-    int error;
-
-    fs_enter(directory->fs);
-    error = fs_begin(directory->fs);
-    if (!error)
-        error = remove_name(directory, name);
-    if (!error)
-        drop_link(inode);
-    return (int)fs_leave(directory->fs, error);
-}
-
-/* A directory that has lost its name. */
-static void drop_directory(struct ext4_inode *parent, struct ext4_inode *inode)
-{
-    inode->raw.i_links_count = 0;
-    inode_add_orphan(inode);
-    inode_touch(inode, TIME_CHANGE);
-    inode_mark_data(inode);
-    drop_link(parent);
-}
-
-int ext4_rmdir(struct ext4_inode *directory, const char *name,
-               struct ext4_inode *inode)
-{
-    int error;
-
-    fs_enter(directory->fs);
-    error = fs_begin(directory->fs);
-    if (!error)
-        error = check_empty(inode);
-    if (!error)
-        error = remove_name(directory, name);
-    if (!error)
-        drop_directory(directory, inode);
-    return (int)fs_leave(directory->fs, error);
-}
-
-/* ---- Renaming ----------------------------------------------------------- */
-
-static int set_parent_entry(ext2_ino_t directory, int kind,
-                            struct ext2_dir_entry *entry, int offset,
-                            int block_bytes, char *block, void *context)
-{
-    (void)directory;
-    (void)offset;
-    (void)block_bytes;
-    (void)block;
-    if (kind != DIRENT_DOT_DOT_FILE)
-        return 0;
-    entry->inode = *(ext2_ino_t *)context;
-    return DIRENT_CHANGED | DIRENT_ABORT;
-}
-
-/* A directory that moves has another "..". */
-static int set_parent(struct ext4_inode *inode, struct ext4_inode *from,
-                      struct ext4_inode *to)
-{
-    int error;
-
-    if (!S_ISDIR(inode->raw.i_mode) || from == to)
-        return 0;
-    error = inode_store(inode);
-    if (error)
-        return error;
-    error = fs_check(inode->fs,
-                     ext2fs_dir_iterate2(inode->fs->lib, inode->number, 0, NULL,
-                                         set_parent_entry, &to->number));
-    if (!error)
-        error = fs_fail(inode->fs, inode_load(inode));
-    drop_link(from);
-    add_link(to);
-    return error;
-}
-
-/* The name of `inode` in one directory becomes one in another. */
-static int move_name(struct ext4_inode *from, const char *name,
-                     struct ext4_inode *inode, struct ext4_inode *to,
-                     const char *new_name)
-{
-    int error = remove_name(from, name);
-
-    if (!error)
-        error = fs_fail(from->fs, add_name(to, new_name, inode));
-    if (!error)
-        error = set_parent(inode, from, to);
-    inode_touch(inode, TIME_CHANGE);
-    return error;
-}
-
-static int exchange_names(struct ext4_inode *from, const char *name,
-                          struct ext4_inode *inode, struct ext4_inode *to,
-                          const char *new_name, struct ext4_inode *other)
-{
-    int error = remove_name(from, name);
-
-    if (!error)
-        error = remove_name(to, new_name);
-    if (!error)
-        error = fs_fail(from->fs, add_name(from, name, other));
-    if (!error)
-        error = fs_fail(from->fs, add_name(to, new_name, inode));
-    if (!error)
-        error = set_parent(inode, from, to);
-    if (!error)
-        error = set_parent(other, to, from);
-    inode_touch(inode, TIME_CHANGE);
-    inode_touch(other, TIME_CHANGE);
-    return error;
-}
-
-static int replace_name(struct ext4_inode *to, const char *new_name,
-                        struct ext4_inode *replaced)
-{
-    int error = remove_name(to, new_name);
-
-    if (error)
-        return error;
-    if (S_ISDIR(replaced->raw.i_mode))
-        drop_directory(to, replaced);
-    else
-        drop_link(replaced);
-    return 0;
-}
-
-/* All of it is one transaction: nobody ever sees a part. */
-static int rename_inode(struct ext4_inode *from, const char *name,
-                        struct ext4_inode *inode, struct ext4_inode *to,
-                        const char *new_name, struct ext4_inode *replaced,
-                        bool exchange)
-{
-    int error = begin(to);
-
-    /* What it may take is there before the first step is made. */
-    if (!error && fs_free_blocks(to->fs) <= 2 * SPARE_BLOCKS)
-        error = -ENOSPC;
-    if (error)
-        return error;
-    if (exchange)
-        return exchange_names(from, name, inode, to, new_name, replaced);
-    if (replaced && S_ISDIR(replaced->raw.i_mode))
-        error = check_empty(replaced);
-    if (!error && replaced)
-        error = replace_name(to, new_name, replaced);
-    return error ? error : move_name(from, name, inode, to, new_name);
-}
-
-int ext4_rename(struct ext4_inode *from, const char *name,
-                struct ext4_inode *inode, struct ext4_inode *to,
-                const char *new_name, struct ext4_inode *replaced,
-                bool exchange)
-{
-    int error;
-
-    fs_enter(from->fs);
-    error = rename_inode(from, name, inode, to, new_name, replaced, exchange);
-    return (int)fs_leave(from->fs, error);
 }
