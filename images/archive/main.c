@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* Prints what is in the files of this image and of --files. */
+
 /*
- * Prints what is in the files that it was given, in this image and by
- * --files: every path below the arguments with its type, permissions, size, and
+ * That is every path below the arguments with its type, permissions, size, and
  * the sum of its bytes. "+PATH" appends a line to a file first.
  */
 #define _GNU_SOURCE

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/* Copies standard input to standard output without blocking in read(). */
+
 /*
- * Copies standard input to standard output without blocking in read(), and says
- * how it ended:
+ * Says how it ended:
  *   input poll|select|epoll|nonblock
  */
 #define _GNU_SOURCE

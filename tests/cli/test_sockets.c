@@ -83,7 +83,7 @@ Test(sockets, a_guest_prints_what_a_process_prints)
     if (shell.status)
         cr_skip_test("no gcc, or no sources here");
     expect_status(&shell, 0,
-                  "gcc -D_GNU_SOURCE -w -o $dir/native images/sockets/main.c "
+                  "gcc -w -o $dir/native images/sockets/*.c "
                   "|| exit 99\n"
                   "$dir/native >$dir/want </dev/null\n"
                   "$mayfly run $images/sockets.elf >$dir/got || exit\n"
