@@ -89,12 +89,13 @@ all: build/mayfly build/libmayfly.a build/mayfly-cc $(IMAGES) ## Build the monit
 
 # ---- Compiling ----------------------------------------------------------
 
-# variant NAME,COMPILER,FLAGS
+# variant NAME,COMPILER,FLAGS; MORE is what some objects need besides.
+MORE :=
 define variant
 build/obj/$1/%.o: %.c Makefile build/flags | $$(GENERATED)
 	$$(call say,CC,$$@)
 	@mkdir -p $$(@D)
-	$$Q$2 $(CFLAGS) $3 -MMD -MP -c -o $$@ $$<
+	$$Q$2 $(CFLAGS) $3 $$(MORE) -MMD -MP -c -o $$@ $$<
 endef
 $(eval $(call variant,musl,$(MUSL_CC),$(MUSL)))
 $(eval $(call variant,svm,$(CC),-O2 -DMAYFLY_TEST_TR_TYPE=9))
@@ -394,10 +395,14 @@ lint: ## Check formatting, layers, warnings of two compilers, cppcheck, scripts
 HOST_C := $(LIB) $(CLI) vmm/seccomp_gen.c \
 	$(filter-out tests/fuzz/fuzz_inet.c,$(wildcard tests/*/*.c))
 
-GUEST_C := $(filter-out guest_rt/socket%, \
-	$(wildcard guest_rt/*.c images/*/*.c))
+GUEST_C := $(wildcard guest_rt/*.c guest_rt/lwip/*.c guest_rt/ext4/*.c images/*/*.c)
 
-$(call objects,lint/guest,$(GUEST_C)): | build/mayfly-cc build/sysroot/.runtime
+$(call objects,lint/guest,$(GUEST_C)): | build/mayfly-cc build/sysroot/.ext4
+# As build-rt and ext4/build have them.
+$(call objects,lint/guest,$(wildcard guest_rt/socket*.c guest_rt/lwip/*.c)): \
+	private MORE := -Iguest_rt/lwip -isystem build/src/lwip/src/include
+$(call objects,lint/guest,$(EXT4)): \
+	private MORE := -isystem build/obj/ext4/lib/include
 
 .PHONY: lint-code
 lint-code: $(call objects,lint/guest,$(GUEST_C)) \

@@ -286,10 +286,11 @@ static void unpack_disk(const char *option)
 void vfs_start_archive(void)
 {
     const char *option = option_get("files", 0);
+    uintptr_t begin = (uintptr_t)mf_archive_begin;
+    uintptr_t end = (uintptr_t)mf_archive_end;
 
-    if (&mf_archive_begin[0] != &mf_archive_end[0])
-        unpack(read_image, NULL, (uint64_t)(mf_archive_end - mf_archive_begin),
-               true);
+    if (begin != end)
+        unpack(read_image, NULL, end - begin, true);
     if (option)
         unpack_disk(option);
 }

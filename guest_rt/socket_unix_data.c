@@ -74,13 +74,13 @@ static int read_control(const struct socket_message *message,
 static void *add_control(struct socket_message *message, size_t *used, int type,
                          size_t bytes)
 {
-    struct cmsghdr *header =
-        (struct cmsghdr *)((char *)message->control + *used);
+    struct cmsghdr *header;
 
     if (!message->control || *used + CMSG_LEN(bytes) > message->control_bytes) {
         message->result_flags |= MSG_CTRUNC;
         return NULL;
     }
+    header = (struct cmsghdr *)((char *)message->control + *used);
     header->cmsg_len = (socklen_t)CMSG_LEN(bytes);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = type;

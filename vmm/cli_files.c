@@ -249,47 +249,68 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The names in a directory, sorted and ended by NULL; NULL: errno. */
-static char **read_names(DIR *directory, size_t *count)
+struct names {
+    char **name;
+    size_t count, room;
+};
+
+static bool add_name(struct names *names, const char *name)
 {
-    size_t room = 64;
-    char **names = malloc(room * sizeof(*names));
+    if (names->count == names->room) {
+        size_t room = names->room ? 2 * names->room : 64;
+        char **larger = realloc(names->name, room * sizeof(*larger));
+
+        if (!larger)
+            return false;
+        names->name = larger;
+        names->room = room;
+    }
+    names->name[names->count] = strdup(name);
+    if (!names->name[names->count])
+        return false;
+    names->count++;
+    return true;
+}
+
+static void free_names(struct names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->name[i]);
+    free(names->name);
+}
+
+/* The names in a directory, sorted. Returns whether there was memory. */
+static bool read_names(DIR *directory, struct names *names)
+{
     struct dirent *entry;
 
-    *count = 0;
-    while (names && (entry = readdir(directory)) != NULL) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        if (*count == room) {
-            room *= 2;
-            names = realloc(names, room * sizeof(*names));
-        }
-        if (names)
-            names[(*count)++] = strdup(entry->d_name);
+    while ((entry = readdir(directory)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 &&
+            strcmp(entry->d_name, "..") != 0 && !add_name(names, entry->d_name))
+            return false;
     }
-    if (names)
-        qsort(names, *count, sizeof(*names), by_name);
-    return names;
+    if (names->count > 0)
+        qsort(names->name, names->count, sizeof(*names->name), by_name);
+    return true;
 }
 
 /* Writes what is in a directory, and closes it. */
 static int put_directory(struct writer *writer, int fd, unsigned depth)
 {
     DIR *directory = fdopendir(fd);
-    size_t count = 0;
-    char **names = directory ? read_names(directory, &count) : NULL;
+    struct names names = {0};
     int result = CLI_OK;
 
-    if (!names) {
+    if (!directory) {
+        result = fail(writer, strerror(errno));
         close(fd);
-        return fail(writer, strerror(errno));
+        return result;
     }
-    for (size_t i = 0; i < count; i++) {
-        if (!result)
-            result = put_name(writer, fd, names[i], depth);
-        free(names[i]);
-    }
-    free(names);
+    if (!read_names(directory, &names))
+        result = fail(writer, strerror(ENOMEM));
+    for (size_t i = 0; i < names.count && !result; i++)
+        result = put_name(writer, fd, names.name[i], depth);
+    free_names(&names);
     closedir(directory);
     return result;
 }

@@ -275,11 +275,12 @@ static int add_revokes(struct writing *writing)
     for (unsigned done = 0; done < journal->revoked_count;) {
         uint8_t *block = add_made(writing, JBD2_REVOKE);
         struct jbd2_revoke *revoke = (void *)block;
-        uint8_t *at = block + sizeof(*revoke);
+        uint8_t *at;
         unsigned i;
 
         if (!block)
             return -ENOMEM;
+        at = block + sizeof(*revoke);
         for (i = 0; i < per_block && done < journal->revoked_count; i++) {
             uint64_t number = journal->revoked[done++];
 
@@ -361,10 +362,11 @@ static int add_part(struct writing *writing, struct block_link **link,
     struct journal *journal = writing->journal;
     struct block_link *end = &journal->cache->changed;
     uint8_t *block = add_made(writing, JBD2_DESCRIPTOR);
-    uint8_t *at = block + sizeof(struct jbd2_header);
+    uint8_t *at;
 
     if (!block)
         return -ENOMEM;
+    at = block + sizeof(struct jbd2_header);
     for (unsigned i = 0; i < max && *link != end; i++) {
         struct block *changed = block_of(*link);
         uint32_t flags = i ? JBD2_TAG_SAME_UUID : 0;
