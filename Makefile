@@ -387,7 +387,7 @@ coverage: ## Report what the tests cover of the host code, in build/coverage/
 	@gcovr -r . --object-directory build/obj/cov -f vmm/ -f virtio/ \
 		--html-details build/coverage/index.html --print-summary
 
-lint: ## Check formatting, layers, warnings of two compilers, cppcheck, scripts
+lint: ## Check formatting, layers, compilers' warnings, cppcheck, clang-tidy, scripts
 	@.ci/setup build test lint
 	@tests/run lint
 
@@ -439,4 +439,4 @@ clean: ## Remove build/
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1|/p' Makefile | \
-		while IFS='|' read -r t d; do printf '  %-10s %s\n' "$$t" "$$d"; done
+		while IFS='|' read -r t d; do printf '  %-11s %s\n' "$$t" "$$d"; done
