@@ -110,15 +110,22 @@ static int find_or_create(struct vfs_walk *walk, int flags, mode_t mode,
                           struct vnode **node, bool *created)
 {
     bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
-    int error = vfs_walk_last(walk, !(flags & O_NOFOLLOW) && !exclusive, node);
+    bool again = !exclusive; /* another thread may make it meanwhile */
+    int error;
 
-    if (error)
-        return error;
-    if (!*node) {
+    for (;;) {
+        error = vfs_walk_last(walk, !(flags & O_NOFOLLOW) && !exclusive, node);
+        if (error)
+            return error;
+        if (*node)
+            break;
         if (!(flags & O_CREAT))
             return -ENOENT;
-        *created = true;
-        return create_last(walk, mode, node);
+        error = create_last(walk, mode, node);
+        *created = !error;
+        if (error != -EEXIST || !again)
+            return error;
+        again = false;
     }
     if (exclusive)
         error = -EEXIST;

@@ -272,12 +272,29 @@ static bool use_file(const struct worker *self, unsigned round)
     return unlink(other) == 0 && close(fd) == 0 && access(path, F_OK) < 0;
 }
 
+static void name_round(char *path, size_t bytes, const char *directory,
+                       unsigned round)
+{
+    snprintf(path, bytes, "%s/round-%u", directory, round);
+}
+
+/* All make the same file, which whoever comes first does. */
+static bool make_together(const struct worker *self, unsigned round)
+{
+    char path[300];
+    int fd;
+
+    name_round(path, sizeof(path), self->directory, round);
+    fd = open(path, O_RDWR | O_CREAT, 0600);
+    return fd >= 0 && close(fd) == 0;
+}
+
 static void *work(void *context)
 {
     struct worker *self = context;
 
     for (unsigned round = 0; round < ROUNDS; round++)
-        self->failed += !use_file(self, round);
+        self->failed += !make_together(self, round) || !use_file(self, round);
     return NULL;
 }
 
@@ -295,6 +312,12 @@ static int threads(char **arg)
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(workers[i].thread, NULL);
         failed += workers[i].failed;
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        char path[300];
+
+        name_round(path, sizeof(path), arg[1], round);
+        failed += unlink(path) < 0;
     }
     printf("%u of %u failed\n", failed, THREADS * ROUNDS);
     return 0;
