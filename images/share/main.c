@@ -278,13 +278,16 @@ static void name_round(char *path, size_t bytes, const char *directory,
     snprintf(path, bytes, "%s/round-%u", directory, round);
 }
 
-/* All make the same file, which whoever comes first does. */
+static pthread_barrier_t barrier;
+
+/* All make the same file at once, which whoever comes first does. */
 static bool make_together(const struct worker *self, unsigned round)
 {
     char path[300];
     int fd;
 
     name_round(path, sizeof(path), self->directory, round);
+    pthread_barrier_wait(&barrier);
     fd = open(path, O_RDWR | O_CREAT, 0600);
     return fd >= 0 && close(fd) == 0;
 }
@@ -304,6 +307,7 @@ static int threads(char **arg)
     static struct worker workers[THREADS];
     unsigned failed = 0;
 
+    pthread_barrier_init(&barrier, NULL, THREADS);
     for (unsigned i = 0; i < THREADS; i++) {
         workers[i] = (struct worker){.directory = arg[1], .number = i};
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
