@@ -82,17 +82,23 @@ int memory_set_rights(uintptr_t address, size_t bytes, int rights);
 extern const char memory_protects[];
 
 /*
- * Notes that a range's rights are to be lowered to these (PROT_NONE or
- * PAGING_FREE), by late_settle() or whenever there is much to do. Until then
- * they are as they were.
+ * Notes that a range's rights are to be lowered to these: PROT_NONE, by
+ * late_settle(), or PAGING_FREE, whenever there are many such ranges. Until
+ * then they are as they were.
  */
 void late_protect(uintptr_t from, uintptr_t to, int rights) MEMORY_WEAK;
 
 /* Forgets what was noted about a range. */
 void late_forget(uintptr_t from, uintptr_t to) MEMORY_WEAK;
 
-/* Does all that was noted, and flushes what has been lowered in any way. */
+/* Lowers what is reserved, and flushes what has been lowered in any way. */
 void late_settle(void) MEMORY_WEAK;
+
+/*
+ * Closes the beginning of a range, as far as it was noted as freed: all of it
+ * if it is short, else its first page (of 2 MiB, if it begins with one).
+ */
+void late_close(uintptr_t from, uintptr_t to) MEMORY_WEAK;
 
 /* ---- memory_file.c ---- */
 

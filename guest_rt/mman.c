@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/types.h>
 
+#include "guest_rt/hypercall.h"
 #include "guest_rt/memory.h"
 #include "guest_rt/sched.h"
 
@@ -41,6 +42,14 @@ static void settle(void)
     mf_unlock();
 }
 
+static void close_freed(uintptr_t from, uintptr_t to)
+{
+    mf_lock();
+    if (from < to && to <= MF_MEM_BYTES_MAX * 2 && paging_is_there())
+        late_close(from, (to + MEMORY_PAGE - 1) & -MEMORY_PAGE);
+    mf_unlock();
+}
+
 void *__wrap_mmap(void *address, size_t bytes, int rights, int flags, int fd,
                   off_t offset)
 {
@@ -54,7 +63,8 @@ int __wrap_munmap(void *address, size_t bytes)
 {
     int result = __munmap(address, bytes);
 
-    settle();
+    if (!result)
+        close_freed((uintptr_t)address, (uintptr_t)address + bytes);
     return result;
 }
 
@@ -74,6 +84,13 @@ void *__wrap_mremap(void *address, size_t old, size_t new, int flags, ...)
         va_end(list);
     }
     result = __mremap(address, old, new, flags, target);
+    if (result == MAP_FAILED)
+        return result;
     settle();
+    if (result != address)
+        close_freed((uintptr_t)address, (uintptr_t)address + old);
+    else if (new < old)
+        close_freed(((uintptr_t)address + new + MEMORY_PAGE - 1) & -MEMORY_PAGE,
+                    (uintptr_t)address + old);
     return result;
 }
