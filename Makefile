@@ -33,9 +33,10 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Werror=implicit-function-declaration -Werror=implicit-int \
 	-Werror=incompatible-pointer-types -Werror=int-conversion \
 	-Werror=return-type -Werror=format
-# What clang has against the macros and structures of system headers.
+# What clang has against the macros and structures of system headers, and against
+# gcc's pragma to optimize for size.
 CLANG_WARN := -Wno-gnu-variable-sized-type-not-at-end \
-	-Wno-missing-field-initializers
+	-Wno-missing-field-initializers -Wno-unknown-pragmas
 CFLAGS := -std=gnu11 -g -fno-common -fno-strict-aliasing $(WARN) \
 	-fstack-protector-strong -ffile-prefix-map=$(CURDIR)=. \
 	-D_GNU_SOURCE= -I. -Iguest_rt/include -Ibuild/gen

@@ -220,15 +220,15 @@ static int put_below(struct writer *writer, int directory, const char *name,
 static int put_name(struct writer *writer, int directory, const char *name,
                     unsigned depth)
 {
-    size_t length = strlen(writer->path);
+    size_t length = strlen(writer->path), bytes = strlen(name) + 1;
     struct stat status;
     int result;
 
-    if (length + strlen(name) + 2 > sizeof(writer->path))
+    if (length + bytes + 1 > sizeof(writer->path))
         return fail(writer, strerror(ENAMETOOLONG));
     if (length)
         writer->path[length] = '/';
-    strcpy(writer->path + length + (length > 0), name);
+    memcpy(writer->path + length + (length > 0), name, bytes);
     if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW))
         result = fail(writer, strerror(errno));
     else if (S_ISREG(status.st_mode))

@@ -60,7 +60,8 @@ Test(pipe, a_writer_waits_for_room)
     cr_assert_eq(SYS(write, ends[1], block, sizeof(block)), sizeof(block));
     /* What fits is written before a signal comes. */
     guest_when_blocked = NULL;
-    cr_assert_lt(SYS(write, ends[1], block, sizeof(block)), sizeof(block));
+    cr_assert_lt((size_t)SYS(write, ends[1], block, sizeof(block)),
+                 sizeof(block));
     cr_assert_eq(SYS(write, ends[1], block, 100), -EINTR);
 }
 

@@ -43,7 +43,7 @@ static struct header *add(char type, const char *name, const char *content)
     size_t bytes = strlen(content);
 
     memset(header, 0, sizeof(*header));
-    strncpy(header->name, name, sizeof(header->name));
+    memcpy(header->name, name, strnlen(name, sizeof(header->name)));
     memcpy(header->magic, "ustar\00000", 8);
     strcpy(header->mode, "0000644");
     snprintf(header->size, sizeof(header->size), "%011o", (unsigned)bytes);

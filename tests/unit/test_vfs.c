@@ -438,11 +438,15 @@ static unsigned count_names(long fd, void (*each)(const char *name))
 
     while ((bytes = SYS(getdents64, fd, buffer, sizeof(buffer))) > 0) {
         for (long at = 0; at < bytes; count++) {
-            struct dirent64 *entry = (struct dirent64 *)(void *)(buffer + at);
+            const char *entry = buffer + at;
+            const char *name = entry + offsetof(struct dirent64, d_name);
+            unsigned short bytes_here;
 
-            if (each && entry->d_name[0] != '.')
-                each(entry->d_name);
-            at += entry->d_reclen;
+            if (each && name[0] != '.')
+                each(name);
+            memcpy(&bytes_here, entry + offsetof(struct dirent64, d_reclen),
+                   sizeof(bytes_here));
+            at += bytes_here;
         }
     }
     cr_assert_eq(bytes, 0);
