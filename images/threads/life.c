@@ -198,6 +198,24 @@ static void *compute(void *unused)
     return unused;
 }
 
+/*
+ * Waits do not count: at least in some of them, because a machine that is busy
+ * may have the guest stand still while it runs.
+ */
+static void check_waits(void)
+{
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t real_ns = now_ns(CLOCK_MONOTONIC);
+        uint64_t process_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+        sleep_ms(5);
+        process_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns;
+        if (process_ns < (now_ns(CLOCK_MONOTONIC) - real_ns) / 2)
+            return;
+    }
+    CHECK(!"waits count");
+}
+
 void test_clocks(void)
 {
     uint64_t process_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
@@ -206,9 +224,7 @@ void test_clocks(void)
     clockid_t clock;
     pthread_t thread;
 
-    /* Waits do not count. */
-    sleep_ms(50);
-    CHECK(now_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns < 40000000);
+    check_waits();
 
     /* What another thread runs counts for it and for the process. */
     pthread_barrier_init(&measured, NULL, 2);
@@ -217,8 +233,8 @@ void test_clocks(void)
     pthread_barrier_wait(&measured);
     other_ns = now_ns(clock);
     CHECK(other_ns >= 30000000);
-    CHECK(now_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns >= other_ns);
-    CHECK(now_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns < 30000000);
+    own_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - own_ns;
+    CHECK(now_ns(CLOCK_PROCESS_CPUTIME_ID) - process_ns >= own_ns + other_ns);
     pthread_barrier_wait(&measured);
     finish(thread);
     CHECK(clock_gettime(clock, &(struct timespec){0}) < 0 && errno == EINVAL);

@@ -49,17 +49,31 @@ void test_yield(void)
 
 #define TURNS 10
 
+static volatile bool go;
 static long preempted[THREADS];
 
-static void *run_along(void *which)
+/* How often has the calling thread had to give way? */
+static long count_preemptions(void)
 {
     struct rusage usage;
 
+    CHECK(getrusage(RUSAGE_THREAD, &usage) == 0);
+    return usage.ru_nivcsw;
+}
+
+/* A turn before all are there, on a busy machine, is nobody's advantage. */
+static void *run_along(void *which)
+{
+    long before, count;
+
+    while (!go)
+        sched_yield();
+    before = count_preemptions();
     do
-        CHECK(getrusage(RUSAGE_THREAD, &usage) == 0);
-    while (!stop && usage.ru_nivcsw < TURNS);
+        count = count_preemptions() - before;
+    while (!stop && count < TURNS);
     stop = true;
-    preempted[(long)which] = usage.ru_nivcsw;
+    preempted[(long)which] = count;
     return NULL;
 }
 
@@ -68,9 +82,10 @@ void test_fair(void)
 {
     pthread_t threads[THREADS];
 
-    stop = false;
+    stop = go = false;
     for (long i = 0; i < THREADS; i++)
         threads[i] = start(run_along, (void *)i);
+    go = true;
     for (unsigned i = 0; i < THREADS; i++)
         finish(threads[i]);
     for (unsigned i = 0; i < THREADS; i++)
@@ -173,17 +188,26 @@ static long futex(uint32_t *word, int operation, uint32_t value,
     return result < 0 ? -errno : result;
 }
 
+static volatile unsigned waiting;
+
 static void *wait_for_bits(void *bits)
 {
+    waiting++;
     return (void *)futex(&words[0], FUTEX_WAIT_BITSET, 0, NULL, NULL,
                          (uint32_t)(long)bits);
 }
 
 static void start_waiters(pthread_t *threads, unsigned count)
 {
+    waiting = 0;
     for (unsigned i = 0; i < count; i++)
         threads[i] = start(wait_for_bits, (void *)(1l << i));
-    sleep_ms(2); /* they wait */
+    /* Then each has had turns to go from there into the call. */
+    for (unsigned turns_since = 0; turns_since < 100; turns_since++) {
+        sched_yield();
+        if (waiting < count)
+            turns_since = 0;
+    }
 }
 
 static void check_errors(void)
