@@ -2,7 +2,7 @@
 /* Copies standard input to standard output without blocking in read(). */
 
 /*
- * Says how it ended:
+ * Says when it has waited in vain for the first time, and how it ended:
  *   input poll|select|epoll|nonblock
  */
 #define _GNU_SOURCE
@@ -16,7 +16,14 @@
 #include <unistd.h>
 
 static int epoll;
-static unsigned timeouts;
+
+static void note_timeout(void)
+{
+    static unsigned timeouts;
+
+    if (timeouts++ == 0)
+        fprintf(stderr, "waits\n");
+}
 
 /* Waits for input, 20 ms at most. Returns whether there is some. */
 static int await_input(const char *how)
@@ -53,18 +60,18 @@ static void copy_unblocked(const char *how)
         fcntl(0, F_SETFL, O_NONBLOCK);
     while (got != 0) {
         if (!await_input(how)) {
-            timeouts++;
+            note_timeout();
             continue;
         }
         got = read(0, bytes, sizeof(bytes));
         if (got > 0)
             fwrite(bytes, 1, (size_t)got, stdout);
-        else if (got < 0 && errno != EAGAIN)
+        else if (got < 0 && errno == EAGAIN)
+            note_timeout();
+        else if (got < 0)
             break;
-        timeouts += got < 0;
     }
-    fprintf(stderr, "%s, waited %s\n", got ? strerror(errno) : "end",
-            timeouts ? "more than once" : "once for each");
+    fprintf(stderr, "%s\n", got ? strerror(errno) : "end");
 }
 
 int main(int argc, char **argv)
