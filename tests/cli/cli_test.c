@@ -81,6 +81,23 @@ void expect_status(struct shell *shell, int status, const char *script)
                  script, shell->status, status, shell->out, shell->err);
 }
 
+void need_programs(const char *names)
+{
+    static struct shell shell;
+    char script[256];
+
+    snprintf(script, sizeof(script),
+             "PATH=$PATH:/sbin:/usr/sbin\n"
+             "for name in %s; do\n"
+             "    command -v $name >/dev/null || { echo $name; exit 1; }\n"
+             "done",
+             names);
+    run_shell(&shell, script);
+    shell.out[strcspn(shell.out, "\n")] = '\0';
+    if (shell.status)
+        cr_skip_test("there is no %s here", shell.out);
+}
+
 /* ---- JSON (RFC 8259), without numbers' fine print ----------------------- */
 
 static const char *skip_blanks(const char *at)

@@ -33,6 +33,10 @@ void run_shell(struct shell *shell, const char *script);
 /* Runs a script that needs KVM; its status has to be this. */
 void expect_status(struct shell *shell, int status, const char *script);
 
+/* Skips the test where one of these programs, separated by blanks, is missing:
+ * the machine of tests/svm has none but busybox's. */
+void need_programs(const char *names);
+
 /* Whether a text is one JSON value and nothing else. */
 bool is_json(const char *text);
 

@@ -28,12 +28,14 @@ Test(mount_option, bad_paths_are_refused)
 
 Test(mount_option, programs_do_with_files_what_they_do_elsewhere)
 {
+    need_programs("mke2fs e2fsck");
     expect_status(&shell, 0, MAKE_DISK RUN("") "calls\n" CHECK);
     cr_assert_str_eq(shell.out, "calls: ok\n", "%s", shell.out);
 }
 
 Test(mount_option, threads_share_a_disk)
 {
+    need_programs("mke2fs e2fsck");
     expect_status(&shell, 0, MAKE_DISK RUN("") "threads\n" CHECK);
     cr_assert_str_eq(shell.out, "threads: ok\n", "%s", shell.out);
 }
@@ -44,6 +46,7 @@ Test(mount_option, threads_share_a_disk)
  */
 Test(mount_option, a_killed_monitor_loses_nothing_that_was_synced)
 {
+    need_programs("mke2fs e2fsck");
     expect_status(
         &shell, 0,
         MAKE_DISK
@@ -69,6 +72,7 @@ Test(mount_option, a_killed_monitor_loses_nothing_that_was_synced)
 
 Test(mount_option, what_nobody_synced_is_kept_after_some_seconds)
 {
+    need_programs("mke2fs e2fsck");
     expect_status(
         &shell, 0,
         MAKE_DISK RUN("") "lazy >$dir/out &\n"
@@ -82,6 +86,7 @@ Test(mount_option, what_nobody_synced_is_kept_after_some_seconds)
 
 Test(mount_option, a_signal_that_ends_the_guest_leaves_the_disk_clean)
 {
+    need_programs("mke2fs e2fsck");
     expect_status(
         &shell, 0,
         MAKE_DISK RUN("") "killed\n[ $? = 142 ] || exit 97\n" CHECK RUN(
@@ -90,6 +95,7 @@ Test(mount_option, a_signal_that_ends_the_guest_leaves_the_disk_clean)
 
 Test(mount_option, a_read_only_disk_can_be_read)
 {
+    need_programs("mke2fs e2fsck");
     expect_status(&shell, 0,
                   MAKE_DISK RUN("") "calls\n" RUN(",ro") "check 0\n");
     cr_assert_str_eq(shell.out, "calls: ok\ncheck: 0 records, ok\n");
