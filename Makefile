@@ -341,7 +341,7 @@ run: ## Boot hello and print what it cost; sets the machine up first
 
 test: ## Build and run all tests that need no other machine
 	@.ci/setup build test
-	$(BUILD) test-programs
+	$(BUILD) test-programs build/src/posixtestsuite
 	@tests/run
 
 test-svm: ## Run the KVM tests on kvm_amd, in a machine that QEMU emulates
