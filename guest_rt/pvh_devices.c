@@ -5,8 +5,9 @@
 #include <linux/virtio_mmio.h>
 
 #define DEVICE_WORD "virtio_mmio.device="
-#define OPTION_WORD "mayfly." /* "mayfly.share=0:/path", behind all arguments \
-                               */
+#define OPTION_WORD                                           \
+    "mayfly." /* "mayfly.share=0:/path", behind all arguments \
+               */
 #define DEVICE_MAGIC 0x74726976u /* "virt" */
 
 /* ---- Devices --------------------------------------------------------- */

@@ -14,8 +14,7 @@
 #define PHNUM_MAX       32
 #define NOTES_BYTES_MAX 1024
 #define STACK_BYTES_MAX (1ull << 30)
-#define NOTE_FLAGS \
-    (MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING | MF_NOTE_SIGNALS)
+#define NOTE_FLAGS      (MF_NOTE_FAULT_ADDRESS | MF_NOTE_PAGING | MF_NOTE_SIGNALS)
 
 /* Reads exactly `bytes` bytes. Returns 0, -ENOEXEC if the file ends before. */
 static int read_at(int fd, void *to, uint64_t bytes, uint64_t offset)

@@ -234,14 +234,14 @@ static void build_stubs(struct system_page *page, const struct image *image)
         unsigned vector = stub_vector(i);
         bool wanted =
             i == STUB_FAULT_ADDRESS ? image->fault_address : image->paging;
-        unsigned pushed = ERROR_CODES >> vector & 1 ? 6 : 5;
+        unsigned pushed = 8 * (ERROR_CODES >> vector & 1 ? 6 : 5); /* bytes */
 
         if (!wanted || !(image->fault_vectors & 1u << vector))
             continue;
         page->gdt[MACHINE_KERNEL_CS / 8] = GDT_KERNEL_CODE;
         stub_build(&page->stubs, at, i,
                    image->fault_entry + vector * MF_FAULT_STRIDE,
-                   page->tss.ist[fault_stack(vector) - 1] - 8 * pushed);
+                   page->tss.ist[fault_stack(vector) - 1] - pushed);
         set_gate(page->idt[vector], vector, stub_entry(at, i),
                  MACHINE_KERNEL_CS, GATE_INTERRUPT_DPL3);
     }

@@ -100,8 +100,8 @@ struct mayfly_net {
 /*
  * A directory that the guest finds as a virtio 9P device (9P2000.L), with what
  * lies below it on the same mount. Where the guest mounts it is a guest option,
- * "share=N:/path" or "share=N,ro:/path". The descriptor, which may be O_PATH, is
- * borrowed and must stay open as long as the VM.
+ * "share=N:/path" or "share=N,ro:/path". The descriptor, which may be O_PATH,
+ * is borrowed and must stay open as long as the VM.
  */
 struct mayfly_share {
     int fd;

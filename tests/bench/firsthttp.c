@@ -22,7 +22,8 @@
 
 #define RETRY_NS 100000
 #define LIMIT_NS 5000000000ll
-#define REQUEST  "GET /health HTTP/1.1\r\nHost: mayfly\r\nConnection: close\r\n\r\n"
+#define REQUEST \
+    "GET /health HTTP/1.1\r\nHost: mayfly\r\nConnection: close\r\n\r\n"
 
 static long long now_ns(void)
 {

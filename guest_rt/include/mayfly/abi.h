@@ -157,9 +157,10 @@ struct mf_note {
  * Signals that the monitor's process gets are the guest's if it wants them:
  * bits are by Linux's numbers, 1 << (number - 1). When one of signals_wanted
  * comes, the monitor sets its bit in signals_came and raises MF_EVENT_SIGNAL;
- * the guest clears the bit, atomically, when it takes the signal. One that comes
- * again before that is the same one; if it is SIGINT or SIGTERM, the guest is
- * held not to listen, and the VM ends as by a signal that is not wanted.
+ * the guest clears the bit, atomically, when it takes the signal. One that
+ * comes again before that is the same one; if it is SIGINT or SIGTERM, the
+ * guest is held not to listen, and the VM ends as by a signal that is not
+ * wanted.
  */
 #define MF_EVENT_SIGNAL 62u
 
