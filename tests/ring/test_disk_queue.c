@@ -53,7 +53,7 @@ static struct disk_request *make(unsigned i, enum disk_op op)
     requests[i].sector = i * 3;
     requests[i].sectors = 1;
     requests[i].buffer = buffer_of(i);
-    requests[i].piece_count = 0;
+    requests[i].pieces = NULL;
     memset(buffer_of(i), 0xee, 512);
     return &requests[i];
 }
