@@ -26,6 +26,13 @@ Test(mount_option, bad_paths_are_refused)
     cr_assert_eq(shell.status, 125);
 }
 
+Test(mount_option, direct_access_is_refused)
+{
+    run_shell(&shell, "$mayfly run --disk d,mount=/data,direct x");
+    cr_assert_eq(shell.status, 125);
+    cr_assert(strstr(shell.err, "mount= or direct, not both"), "%s", shell.err);
+}
+
 Test(mount_option, programs_do_with_files_what_they_do_elsewhere)
 {
     need_programs("mke2fs e2fsck");
