@@ -152,6 +152,10 @@ static void replace_state(const char *record)
           "state");
     close(fd);
     check(rename("/data/state.new", "/data/state") == 0, "rename");
+    /* As on Linux, the new name is promised when its directory is synced. */
+    fd = open("/data", O_RDONLY | O_DIRECTORY);
+    check(fd >= 0 && fsync(fd) == 0, "sync the directory");
+    close(fd);
 }
 
 static int run_write(void)
