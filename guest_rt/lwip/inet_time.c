@@ -87,7 +87,7 @@ static uint64_t next_tick(void)
 /* Sets tcp_ticks to what it would be, but for `kept` ticks. */
 static void catch_up(uint64_t now, unsigned kept)
 {
-    uint64_t passed = (now - ticked_ns) / TICK;
+    uint64_t passed = now > ticked_ns ? (now - ticked_ns) / TICK : 0;
 
     if (passed > kept) {
         tcp_ticks += (u32_t)(passed - kept);
@@ -97,10 +97,17 @@ static void catch_up(uint64_t now, unsigned kept)
 
 static void tick_fired(struct timer *timer)
 {
-    (void)timer;
+    uint64_t now = mf_clock_monotonic();
+
+    /*
+     * This tick is counted, and the next one set, before inet_enter() looks at
+     * both: it would count the tick, too, and time would run ahead.
+     */
+    catch_up(now, 1);
+    if (now >= ticked_ns + TICK)
+        ticked_ns += TICK;
+    timer_start(timer, ticked_ns + TICK);
     inet_enter();
-    catch_up(mf_clock_monotonic(), 1);
-    ticked_ns += TICK;
     tcp_slowtmr();
     tcp_fasttmr();
     inet_tcp_trim();
