@@ -15,9 +15,10 @@ static void send(const char *mode, const char *signals, int status)
     char script[512];
 
     snprintf(script, sizeof(script),
+             "rm -f $dir/out\n" /* what the last guest said */
              "$mayfly run --timeout 60 $images/hostsignal.elf %s >$dir/out &\n"
              "pid=$!\n"
-             "while ! grep -q ready $dir/out; do sleep 0.05; done\n"
+             "while ! grep -qs ready $dir/out; do sleep 0.05; done\n"
              "for s in %s; do sleep %s; kill -$s $pid; done\n"
              "wait $pid; status=$?; cat $dir/out; exit $status",
              mode, signals, is_slow() ? "2" : "0.2");
