@@ -178,6 +178,10 @@ static inline long file_moved(struct file *file, off_t offset, long bytes)
     return bytes;
 }
 
+/* The read of directories: -EISDIR. */
+long file_read_directory(struct file *file, const struct iovec *iov, int count,
+                         off_t offset);
+
 /* lseek in a file of `end` bytes without holes. */
 long file_seek(struct file *file, off_t offset, int whence, off_t end);
 

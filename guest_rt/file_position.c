@@ -4,6 +4,16 @@
 
 #include "guest_rt/file.h"
 
+long file_read_directory(struct file *file, const struct iovec *iov, int count,
+                         off_t offset)
+{
+    (void)file;
+    (void)iov;
+    (void)count;
+    (void)offset;
+    return -EISDIR;
+}
+
 long file_seek(struct file *file, off_t offset, int whence, off_t end)
 {
     off_t from;

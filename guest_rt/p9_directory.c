@@ -100,16 +100,6 @@ static long seek(struct file *file, off_t offset, int whence)
     return file_seek(file, offset, whence, 0);
 }
 
-static long read_directory(struct file *file, const struct iovec *iov,
-                           int count, off_t offset)
-{
-    (void)file;
-    (void)iov;
-    (void)count;
-    (void)offset;
-    return -EISDIR;
-}
-
 static void release(struct file *file)
 {
     pool_free(file_of(file)->entries, BUFFER_BYTES);
@@ -117,7 +107,7 @@ static void release(struct file *file)
 }
 
 const struct file_ops p9_directory_ops = {
-    .read = read_directory,
+    .read = file_read_directory,
     .seek = seek,
     .stat = p9_stat_file,
     .sync = p9_sync_file,

@@ -398,18 +398,8 @@ static long seek_dir(struct file *file, off_t offset, int whence)
     return file_seek(file, offset, whence, 0);
 }
 
-static long read_directory(struct file *file, const struct iovec *iov,
-                           int count, off_t offset)
-{
-    (void)file;
-    (void)iov;
-    (void)count;
-    (void)offset;
-    return -EISDIR;
-}
-
 static const struct file_ops directory_ops = {
-    .read = read_directory,
+    .read = file_read_directory,
     .seek = seek_dir,
     .read_dir = read_dir,
 };

@@ -387,18 +387,8 @@ static long seek(struct file *file, off_t offset, int whence)
     return file_seek(file, offset, whence, 0);
 }
 
-static long read_directory(struct file *file, const struct iovec *iov,
-                           int count, off_t offset)
-{
-    (void)file;
-    (void)iov;
-    (void)count;
-    (void)offset;
-    return -EISDIR;
-}
-
 const struct file_ops tmpfs_directory_ops = {
-    .read = read_directory,
+    .read = file_read_directory,
     .seek = seek,
     .read_dir = read_dir,
 };

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/base/os.h"
+
 void vdev_init(struct vdev *dev, const struct vdev_class *class,
                uint64_t features, const void *config)
 {
@@ -137,6 +139,16 @@ bool vdev_is_live(const struct vdev *dev)
 {
     return (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
            !(dev->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+bool vdev_is_waiting(struct vdev *dev)
+{
+    if (dev->wake_ns == VDEV_NEVER)
+        return false;
+    if (os_now_ns() < dev->wake_ns)
+        return true;
+    dev->wake_ns = VDEV_NEVER;
+    return false;
 }
 
 void vdev_mark_needs_reset(struct vdev *dev)

@@ -173,6 +173,12 @@ bool vdev_is_live(const struct vdev *dev);
  */
 MUST_CHECK int vdev_serve(struct vdev *dev);
 
+/*
+ * Whether the time for which it put its next request off (`wake_ns`) is still
+ * to come; when it is over, it is forgotten.
+ */
+bool vdev_is_waiting(struct vdev *dev);
+
 /* The device gives up (2.1.2): NEEDS_RESET is set and the driver told. */
 void vdev_mark_needs_reset(struct vdev *dev);
 

@@ -246,22 +246,11 @@ static int serve_some(struct p9 *p9)
     return -EINTR;
 }
 
-/* Whether the next request has to wait, as was found before. */
-static bool is_waiting(struct vdev *dev)
-{
-    if (dev->wake_ns == VDEV_NEVER)
-        return false;
-    if (os_now_ns() < dev->wake_ns)
-        return true;
-    dev->wake_ns = VDEV_NEVER;
-    return false;
-}
-
 static int p9_serve(struct vdev *dev)
 {
     int error;
 
-    if (is_waiting(dev))
+    if (vdev_is_waiting(dev))
         return 0;
     error = serve_some(p9_of(dev));
     vdev_publish(dev, 0);

@@ -278,23 +278,13 @@ static long read_dir(struct file *file, void *buffer, size_t bytes)
     return entries.at - (char *)buffer;
 }
 
-static long read_directory(struct file *file, const struct iovec *iov,
-                           int count, off_t offset)
-{
-    (void)file;
-    (void)iov;
-    (void)count;
-    (void)offset;
-    return -EISDIR;
-}
-
 static long seek_directory(struct file *file, off_t offset, int whence)
 {
     return file_seek(file, offset, whence, LONG_MAX);
 }
 
 static const struct file_ops directory_ops = {
-    .read = read_directory,
+    .read = file_read_directory,
     .seek = seek_directory,
     .read_dir = read_dir,
 };
