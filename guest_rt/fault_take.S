@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From the fault stack to a signal handler's stack, and back (fault.h). */
 
-#include "guest_rt/asm.h"
-
-/* As upcall.S has it. */
-#define VECTOR_STATE_BYTES 2752
-#define XSAVE_HEADER       512
+#include "guest_rt/asm_save.h"
 
 /* Entered from fault.S, with the frame on top of the fault stack. */
 	.section .text.mf_fault_take, "ax", @progbits
@@ -24,35 +20,8 @@ mf_fault_take:
 	mov %rbx, %rsi
 	mov $ASM_FRAME_BYTES / 8, %ecx
 	rep movsq
-	lea -VECTOR_STATE_BYTES(%r12), %rsp
-	and $-64, %rsp
-	mov ASM_BOOT_XCR0, %eax
-	mov ASM_BOOT_XCR0 + 4, %edx
-	mov %eax, %ecx
-	or %edx, %ecx
-	jz 1f
-	xor %ecx, %ecx
-	.irp offset, 0, 8, 16, 24, 32, 40, 48, 56
-	mov %rcx, XSAVE_HEADER + \offset(%rsp)
-	.endr
-	xsave64 (%rsp)
+	call_with_vectors signal_fault, %r12
 	mov %r12, %rdi
-	mov %rsp, %rsi
-	mov %rsp, %rsi
-	call signal_fault
-	mov %eax, %ebx
-	mov ASM_BOOT_XCR0, %eax
-	mov ASM_BOOT_XCR0 + 4, %edx
-	xrstor64 (%rsp)
-	jmp 2f
-1:	fxsave64 (%rsp)
-	mov %r12, %rdi
-	mov %rsp, %rsi
-	mov %rsp, %rsi
-	call signal_fault
-	mov %eax, %ebx
-	fxrstor64 (%rsp)
-2:	mov %r12, %rdi
 	test %bl, %bl
 	jz mf_fault_crash
 

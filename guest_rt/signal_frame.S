@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Into handlers, and back to whatever they leave as the place to go on. */
 
+#include "guest_rt/asm_save.h"
+
 /* FXSAVE's area (Intel SDM volume 1, 10.5.1). */
-#define VECTOR_STATE_BYTES 512
+#define FXSAVE_BYTES 512
 
 /*
  * void signal_call_with_frame(void (*body)(struct frame *, void *vectors))
@@ -25,21 +27,9 @@ signal_call_with_frame:
 	push (%rax)
 	push %rax
 	push %rcx
-	push %rdx
-	push %rbx
-	push %rsi
-	push %rdi
-	push %r8
-	push %r9
-	push %r10
-	push %r11
-	push %r12
-	push %r13
-	push %r14
-	push %r15
-	push %rbp
+	push_registers
 	mov %rsp, %rbx
-	sub $VECTOR_STATE_BYTES, %rsp
+	sub $FXSAVE_BYTES, %rsp
 	and $-64, %rsp
 	fxsave64 (%rsp)
 	mov %rdi, %rax
@@ -48,21 +38,7 @@ signal_call_with_frame:
 	call *%rax
 	fxrstor64 (%rsp)
 	mov %rbx, %rsp
-	pop %rbp
-	pop %r15
-	pop %r14
-	pop %r13
-	pop %r12
-	pop %r11
-	pop %r10
-	pop %r9
-	pop %r8
-	pop %rdi
-	pop %rsi
-	pop %rbx
-	pop %rdx
-	pop %rcx
-	pop %rax
+	pop_registers
 	iretq
 	.size signal_call_with_frame, . - signal_call_with_frame
 
