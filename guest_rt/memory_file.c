@@ -11,6 +11,7 @@
 #include "guest_rt/file.h"
 #include "guest_rt/memory.h"
 #include "guest_rt/runtime.h"
+#include "guest_rt/sched.h"
 
 /*
  * Memory is mapped one to one, so that a page cannot be in two places:
@@ -33,6 +34,12 @@ struct shared {
 };
 
 static struct shared *all, *unused;
+
+/*
+ * Files are read and written with this held: others run meanwhile, and what
+ * was found in the list has to be there afterwards.
+ */
+static struct mutex changing;
 
 /* In programs that have descriptors. */
 __typeof__(file_get) file_get __attribute__((weak));
@@ -137,10 +144,12 @@ int memory_sync_file(uintptr_t from, uintptr_t to)
 {
     int error = 0;
 
+    mutex_lock(&changing);
     for (const struct shared *at = all; at && !error; at = at->next)
         if (at->from < to && at->to > from)
             error = write_back(at, at->from > from ? at->from : from,
                                at->to < to ? at->to : to);
+    mutex_unlock(&changing);
     return error;
 }
 
@@ -244,10 +253,13 @@ long memory_map_file(uintptr_t address, size_t bytes, int rights, int flags,
     result = check(file, rights, flags);
     if (!result && offset + (off_t)bytes < 0)
         result = -EOVERFLOW;
-    if (!result)
-        result = (flags & MAP_TYPE) == MAP_PRIVATE
-                     ? map_private(file, address, bytes, rights, flags, offset)
-                     : map_shared(file, address, bytes, rights, flags, offset);
+    if (!result && (flags & MAP_TYPE) == MAP_PRIVATE) {
+        result = map_private(file, address, bytes, rights, flags, offset);
+    } else if (!result) {
+        mutex_lock(&changing);
+        result = map_shared(file, address, bytes, rights, flags, offset);
+        mutex_unlock(&changing);
+    }
     file_put(file);
     return result;
 }
@@ -290,7 +302,7 @@ static bool cut(struct shared *shared, uintptr_t from, uintptr_t to)
     return true;
 }
 
-uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to, bool *kept)
+static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
 {
     struct shared *shared = find(from, to, NULL);
     bool copy;
@@ -304,5 +316,13 @@ uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to, bool *kept)
     copy = shared->copy;
     write_back(shared, from, to);
     *kept = !cut(shared, from, to) || !copy || find(from, to, NULL);
+    return to;
+}
+
+uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to, bool *kept)
+{
+    mutex_lock(&changing);
+    to = unmap_first(from, to, kept);
+    mutex_unlock(&changing);
     return to;
 }

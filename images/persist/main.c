@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -21,11 +22,16 @@
  *   persist lazy         writes a record without syncing it, and waits
  *   persist killed       the same, until a signal that has no handler ends it
  *   persist threads      four threads with files of their own
+ *   persist mapped       a file of pages, for:
+ *   persist map          four threads map it at once, and write through that
  */
 
 #define RECORD_BYTES 512
 #define THREADS      4
 #define WRITES       200
+#define MAP_NAME     "/data/mapped"
+#define MAP_PAGE     4096
+#define MAP_PAGES    (64 * THREADS)
 
 static int failures;
 
@@ -261,6 +267,73 @@ static int run_threads(void)
     return failures != 0;
 }
 
+/* ---- Mappings ----------------------------------------------------------- */
+
+static int run_mapped(void)
+{
+    static char page[MAP_PAGE];
+    int fd = open(MAP_NAME, O_CREAT | O_TRUNC | O_RDWR, 0600);
+
+    memset(page, 'm', sizeof(page));
+    for (int i = 0; i < MAP_PAGES; i++)
+        check(write(fd, page, sizeof(page)) == sizeof(page), "write");
+    return failures != 0;
+}
+
+struct mapper {
+    pthread_t thread;
+    pthread_barrier_t *barrier;
+    char *at;
+    int number;
+};
+
+/* Writes the pages of its own, and ends the mapping when all others do. */
+static void *map(void *argument)
+{
+    const size_t bytes = MAP_PAGES * MAP_PAGE;
+    struct mapper *self = argument;
+    int fd = open(MAP_NAME, O_RDWR);
+
+    pthread_barrier_wait(self->barrier);
+    self->at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    check(self->at != MAP_FAILED, "mmap");
+    for (int i = self->number; i < MAP_PAGES; i += THREADS) {
+        check(self->at[i * MAP_PAGE] == 'm', "what was mapped");
+        self->at[i * MAP_PAGE] = (char)('0' + self->number);
+    }
+    pthread_barrier_wait(self->barrier);
+    check(msync(self->at, bytes, MS_SYNC) == 0, "msync");
+    check(munmap(self->at, bytes) == 0, "munmap");
+    return NULL;
+}
+
+static int run_map(void)
+{
+    int fd = open(MAP_NAME, O_RDWR);
+    struct mapper mappers[THREADS];
+    pthread_barrier_t barrier;
+    char byte;
+
+    pthread_barrier_init(&barrier, NULL, THREADS);
+    for (int i = 0; i < THREADS; i++) {
+        mappers[i] = (struct mapper){.barrier = &barrier, .number = i};
+        check(!pthread_create(&mappers[i].thread, NULL, map, &mappers[i]),
+              "create");
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(mappers[i].thread, NULL);
+        check(mappers[i].at == mappers[0].at, "one address for all");
+    }
+    for (int i = 0; i < MAP_PAGES; i++)
+        check(pread(fd, &byte, 1, i * MAP_PAGE) == 1 &&
+                  byte == '0' + i % THREADS,
+              "what all have written");
+    close(fd);
+    printf("map: %s\n", failures ? "failed" : "ok");
+    return failures != 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "calls";
@@ -277,5 +350,9 @@ int main(int argc, char **argv)
     }
     if (!strcmp(what, "threads"))
         return run_threads();
+    if (!strcmp(what, "mapped"))
+        return run_mapped();
+    if (!strcmp(what, "map"))
+        return run_map();
     return run_calls();
 }

@@ -47,6 +47,16 @@ Test(mount_option, threads_share_a_disk)
     cr_assert_str_eq(shell.out, "threads: ok\n", "%s", shell.out);
 }
 
+/* The second VM has none of it in its cache, so that mmap waits for the disk.
+ */
+Test(mount_option, threads_that_map_a_file_at_once_share_its_pages)
+{
+    need_programs("mke2fs e2fsck");
+    expect_status(&shell, 0,
+                  MAKE_DISK RUN("") "mapped\n" RUN("") "map\n" CHECK);
+    cr_assert_str_eq(shell.out, "map: ok\n", "%s", shell.out);
+}
+
 /*
  * The monitor is killed when the guest has promised some records; the next VM
  * finds them, and so it goes on. What the last one leaves is clean.
