@@ -68,6 +68,9 @@ endif
 CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c)
 LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
 	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
+# What happens once, or waits for the host anyway: small in the monitor, not fast.
+COLD := $(CLI) $(patsubst %,vmm/%.c,confine crash devices host symbols vm) \
+	$(patsubst %,virtio/%.c,mmio native net_ctrl) $(wildcard virtio/p9_*.c)
 GUEST := $(wildcard guest_rt/*.[chS] guest_rt/lwip/*.[ch] guest_rt/mayfly.specs guest_rt/mayfly.ld \
 	guest_rt/include/mayfly/*.h)
 EXT4 := $(wildcard guest_rt/ext4/*.c)
@@ -99,6 +102,7 @@ build/obj/$1/%.o: %.c Makefile build/flags | $$(GENERATED)
 	$$Q$2 $(CFLAGS) $3 $$(MORE) -MMD -MP -c -o $$@ $$<
 endef
 $(eval $(call variant,musl,$(MUSL_CC),$(MUSL)))
+$(call objects,musl,$(COLD)): private MORE := -Os
 $(eval $(call variant,svm,$(CC),-O2 -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,svm/musl,$(MUSL_CC),$(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,host,$(CC),-O2 $(SECTIONS)))

@@ -94,13 +94,23 @@ static int print_help(void)
 /* "0.5" in nanoseconds, more than 0 and at most a year. */
 static bool parse_seconds(const char *text, uint64_t *ns)
 {
+    const uint64_t most_s = 366 * 86400;
+    uint64_t unit_ns = 1000000000;
     char *end;
-    double seconds = strtod(text, &end);
 
-    if (end == text || *end || !(seconds > 0) || seconds > 366 * 86400.0)
+    if (*text != '.' && (*text < '0' || *text > '9'))
         return false;
-    *ns = (uint64_t)(seconds * 1e9);
-    return *ns > 0;
+    unsigned long long seconds = strtoull(text, &end, 10);
+    if (seconds > most_s)
+        return false;
+    *ns = seconds * unit_ns;
+    if (*end == '.') {
+        for (end++; *end >= '0' && *end <= '9'; end++) {
+            unit_ns /= 10;
+            *ns += (uint64_t)(*end - '0') * unit_ns;
+        }
+    }
+    return !*end && *ns > 0;
 }
 
 /* "auto", "inline" or "thread". */

@@ -130,7 +130,10 @@ Test(options, bad_sizes_are_refused)
 Test(options, bad_time_limits_are_refused)
 {
     static const char *const limits[] = {
-        "''", "0", "0.0", "-1", "junk", "1s", "nan", "inf", "1e99", "1e-10",
+        "''",   "0",    "0.0",      "-1",
+        ".",    "junk", "1s",       "nan",
+        "inf",  "1e9",  "31622401", "0.0000000001",
+        "1.5.", "+1",   "' 1'",     "99999999999999999999",
     };
 
     for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
@@ -218,8 +221,11 @@ Test(options, arguments_behind_the_image_are_the_guests)
 
 Test(options, a_time_limit_that_is_not_reached_changes_nothing)
 {
-    expect_status(&shell, 0, "$mayfly run --timeout 1e7 $images/hello.elf");
+    expect_status(&shell, 0,
+                  "$mayfly run --timeout 31622400 $images/hello.elf");
     cr_assert_str_eq(shell.out, GREETING);
+    expect_status(&shell, 0, "$mayfly run --timeout 1000.25 $images/hello.elf");
+    expect_status(&shell, 124, "$mayfly run --timeout .05 $images/loop.elf");
 }
 
 /* ---- inspect and doctor ------------------------------------------------- */
