@@ -268,27 +268,44 @@ static int start_reads(struct cache *cache, struct block **blocks,
     return error;
 }
 
+/*
+ * Takes memory for those of the blocks that are not there. Until they are read
+ * they are in no list, so that none makes way for another one.
+ */
+static int get_missing(struct cache *cache, uint64_t number, unsigned count,
+                       struct block **blocks, unsigned *found)
+{
+    int error = 0;
+
+    *found = 0;
+    for (unsigned i = 0; i < count && *found < CACHE_AHEAD_MAX && !error; i++)
+        if (!cache_peek(cache, number + i)) {
+            error = get(cache, number + i, &blocks[*found]);
+            if (!error)
+                list_remove(&blocks[(*found)++]->link);
+        }
+    return error;
+}
+
 int cache_read_ahead(struct cache *cache, uint64_t number, unsigned count)
 {
     struct block *blocks[CACHE_AHEAD_MAX];
-    unsigned found = 0;
-    int error = 0, outcome;
+    unsigned found;
+    int error = get_missing(cache, number, count, blocks, &found), outcome;
 
-    for (unsigned i = 0; i < count && found < CACHE_AHEAD_MAX && !error; i++)
-        if (!cache_peek(cache, number + i)) {
-            error = get(cache, number + i, &blocks[found]);
-            if (!error)
-                found++;
-        }
-    if (found)
+    if (found && error == -ENOMEM)
+        error = 0; /* some are better than none */
+    if (found && !error)
         error = start_reads(cache, blocks, found);
     outcome = cache->disk->wait(cache->disk);
     error = error ? error : outcome;
     for (unsigned i = 0; i < found; i++)
-        if (error)
+        if (error) {
             drop(cache, blocks[i]);
-        else
+        } else {
             blocks[i]->flags |= BLOCK_VALID;
+            list_append(&cache->clean, &blocks[i]->link);
+        }
     return error;
 }
 

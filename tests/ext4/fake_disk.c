@@ -86,7 +86,7 @@ static int fake_start(struct ext4_disk *base, bool write, uint64_t sector,
 
     cr_assert(disk->locked);
     cr_assert(count > 0 && count <= EXT4_PIECES_MAX);
-    if (write && disk->fail_after == 0)
+    if (write ? disk->fail_after == 0 : disk->fail_reads)
         return -EIO;
     if (write && disk->fail_after > 0)
         disk->fail_after--;

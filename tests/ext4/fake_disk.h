@@ -21,6 +21,7 @@ struct fake_disk {
     struct fake_write *log;
     size_t count, max;
     long fail_after; /* so many writes work; -1: all do */
+    bool fail_reads;
     bool locked;
 };
 
