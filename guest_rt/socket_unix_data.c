@@ -55,8 +55,10 @@ static int read_control(const struct socket_message *message,
         return 0;
     for (struct cmsghdr *each = CMSG_FIRSTHDR(&all); each && !error;
          each = CMSG_NXTHDR(&all, each)) {
-        if (each->cmsg_len < CMSG_LEN(0) ||
-            each->cmsg_len > message->control_bytes)
+        size_t left = message->control_bytes -
+                      (size_t)((char *)each - (char *)message->control);
+
+        if (each->cmsg_len < CMSG_LEN(0) || each->cmsg_len > left)
             error = -EINVAL;
         else if (each->cmsg_level == SOL_SOCKET &&
                  each->cmsg_type == SCM_RIGHTS)
@@ -70,24 +72,72 @@ static int read_control(const struct socket_message *message,
     return error;
 }
 
-/* Adds one piece of ancillary data. Returns where its data goes, or NULL. */
-static void *add_control(struct socket_message *message, size_t *used, int type,
-                         size_t bytes)
+/* Room for one piece of ancillary data: where its data goes, or NULL. */
+static void *begin_control(const struct socket_message *message, size_t used,
+                           size_t bytes)
 {
-    struct cmsghdr *header;
-
-    if (!message->control || *used + CMSG_LEN(bytes) > message->control_bytes) {
-        message->result_flags |= MSG_CTRUNC;
+    if (!message->control || used + CMSG_LEN(bytes) > message->control_bytes)
         return NULL;
-    }
-    header = (struct cmsghdr *)((char *)message->control + *used);
+    return CMSG_DATA((struct cmsghdr *)((char *)message->control + used));
+}
+
+/* Its data is there. */
+static void end_control(const struct socket_message *message, size_t *used,
+                        int type, size_t bytes)
+{
+    struct cmsghdr *header =
+        (struct cmsghdr *)((char *)message->control + *used);
+
     header->cmsg_len = (socklen_t)CMSG_LEN(bytes);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = type;
     *used += CMSG_SPACE(bytes);
     if (*used > message->control_bytes)
         *used = message->control_bytes;
-    return CMSG_DATA(header);
+}
+
+static void give_credentials(struct socket_message *message, size_t *used)
+{
+    struct ucred *self = begin_control(message, *used, sizeof(*self));
+
+    if (self) {
+        *self = (struct ucred){.pid = MF_PID};
+        end_control(message, used, SCM_CREDENTIALS, sizeof(*self));
+    } else {
+        message->result_flags |= MSG_CTRUNC;
+    }
+}
+
+/*
+ * As many files as there is room for, and descriptors; the others are closed.
+ * file_install() takes the reference over, even if it fails.
+ */
+static void give_files(struct unix_message *from,
+                       struct socket_message *message, size_t *used)
+{
+    unsigned count = 0, taken = 0;
+
+    while (taken < from->file_count) {
+        size_t bytes = (count + 1) * sizeof(int);
+        int *fds = begin_control(message, *used, bytes);
+        long fd;
+
+        if (!fds)
+            break;
+        fd = file_install(from->files[taken++], 0,
+                          message->flags & MSG_CMSG_CLOEXEC);
+        if (fd < 0)
+            break;
+        fds[count++] = (int)fd;
+    }
+    if (count)
+        end_control(message, used, SCM_RIGHTS, count * sizeof(int));
+    if (count < from->file_count)
+        message->result_flags |= MSG_CTRUNC;
+    while (taken < from->file_count)
+        file_put(from->files[taken++]);
+    socket_free(from->files);
+    from->files = NULL;
 }
 
 /* Hands over what came with a message besides its bytes. */
@@ -96,29 +146,11 @@ static void give_control(const struct unix_socket *one,
                          struct socket_message *message)
 {
     size_t used = 0;
-    int *fds;
 
-    if (one->socket.booleans & SOCKET_PASSCRED) {
-        struct ucred *self =
-            add_control(message, &used, SCM_CREDENTIALS, sizeof(*self));
-
-        if (self)
-            *self = (struct ucred){.pid = MF_PID};
-    }
-    if (from->files) {
-        fds = add_control(message, &used, SCM_RIGHTS,
-                          from->file_count * sizeof(int));
-        for (unsigned i = 0; fds && i < from->file_count; i++) {
-            /* file_install() takes this reference over. */
-            fds[i] = (int)file_install(from->files[i], 0,
-                                       message->flags & MSG_CMSG_CLOEXEC);
-        }
-        if (!fds)
-            put_files(from->files, from->file_count);
-        else
-            socket_free(from->files);
-        from->files = NULL;
-    }
+    if (one->socket.booleans & SOCKET_PASSCRED)
+        give_credentials(message, &used);
+    if (from->files)
+        give_files(from, message, &used);
     message->control_used = used;
 }
 

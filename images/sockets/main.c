@@ -52,6 +52,7 @@ int main(void)
     test_socketpair(SOCK_SEQPACKET, "packets");
     test_unix();
     test_rights();
+    test_rights_without_room();
     test_interfaces();
     return 0;
 }

@@ -64,6 +64,7 @@ void test_many(void);
 void test_socketpair(int type, const char *name);
 void test_unix(void);
 void test_rights(void);
+void test_rights_without_room(void);
 void test_interfaces(void);
 
 #endif

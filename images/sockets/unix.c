@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 
 #include "sockets.h"
@@ -86,6 +87,90 @@ void test_unix(void)
     show("unlink", unlink(name.sun_path));
     show("connect, gone", connect(client, (struct sockaddr *)&name, bytes));
     close(client);
+}
+
+/* Sends copies of `fd`, `count` of them, with one byte. */
+static void send_rights(int to, int fd, unsigned count)
+{
+    union {
+        char bytes[CMSG_SPACE(8 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    char byte = 'x';
+    struct iovec piece = {&byte, 1};
+    struct msghdr header = {.msg_iov = &piece,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+    struct cmsghdr *message = CMSG_FIRSTHDR(&header);
+
+    message->cmsg_level = SOL_SOCKET;
+    message->cmsg_type = SCM_RIGHTS;
+    message->cmsg_len = CMSG_LEN(count * sizeof(int));
+    for (unsigned i = 0; i < count; i++)
+        memcpy(CMSG_DATA(message) + i * sizeof(int), &fd, sizeof(int));
+    show("sendmsg", sendmsg(to, &header, 0));
+}
+
+/* Receives that, with room for so many bytes, and closes what came. */
+static void receive_rights(int from, size_t room)
+{
+    union {
+        char bytes[CMSG_SPACE(8 * sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    char byte;
+    struct iovec piece = {&byte, 1};
+    struct msghdr header = {.msg_iov = &piece,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = room};
+    struct cmsghdr *message;
+
+    show("recvmsg", recvmsg(from, &header, 0));
+    message = CMSG_FIRSTHDR(&header);
+    printf("flags %x, %u bytes of control\n", header.msg_flags,
+           (unsigned)header.msg_controllen);
+    for (size_t at = CMSG_LEN(0); message && at < message->cmsg_len;
+         at += sizeof(int)) {
+        int fd;
+
+        memcpy(&fd, (char *)message + at, sizeof(fd));
+        show("close", close(fd));
+    }
+}
+
+/* What there is no room for, or no descriptor, is closed and told of. */
+void test_rights_without_room(void)
+{
+    struct rlimit limit, few;
+    int fds[2], pipe_fds[2], next;
+    char byte;
+
+    printf("-- SCM_RIGHTS without room\n");
+    socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    pipe(pipe_fds);
+    next = dup(0);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (unsigned more = 0; more <= 3; more++) {
+        send_rights(fds[0], pipe_fds[1], 3);
+        few = (struct rlimit){(rlim_t)next + more, limit.rlim_max};
+        setrlimit(RLIMIT_NOFILE, &few);
+        receive_rights(fds[1], CMSG_SPACE(3 * sizeof(int)));
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    for (size_t room = 0; room <= CMSG_SPACE(3 * sizeof(int)); room += 4) {
+        send_rights(fds[0], pipe_fds[1], 3);
+        receive_rights(fds[1], room);
+    }
+    close(pipe_fds[1]);
+    show("end", read(pipe_fds[0], &byte, 1));
+    show("dup", dup(0) == next);
+    close(next);
+    close(pipe_fds[0]);
+    close(fds[0]);
+    close(fds[1]);
 }
 
 void test_rights(void)
