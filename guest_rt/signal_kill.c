@@ -8,6 +8,8 @@
 #include "syscalls.h"
 #include "thread.h"
 
+#define SIGNAL_CANCEL 33 /* musl's SIGCANCEL */
+
 struct signal_info signal_info_from_here(int number, int code)
 {
     /* The sender: its process number, and user 0 in the upper half. */
@@ -50,6 +52,16 @@ long __mayfly_sys_kill(long pid, long number)
     return mf_signal_send((int)number);
 }
 
+/*
+ * pthread_cancel() sends a signal for real time, of which a thread that blocks
+ * it would have one more each time: they say the same.
+ */
+static bool is_cancelled_already(const struct thread *thread, int number)
+{
+    return number == SIGNAL_CANCEL &&
+           (thread->signals.queue.pending & signal_bit(number));
+}
+
 long __mayfly_sys_tkill(long tid, long number)
 {
     struct thread *to;
@@ -59,7 +71,9 @@ long __mayfly_sys_tkill(long tid, long number)
         return -EINVAL;
     mf_lock();
     to = signal_find_thread((int)tid);
-    if (to)
+    if (to && is_cancelled_already(to, (int)number))
+        result = 0;
+    else if (to)
         result = send(to, (int)number, SI_TKILL);
     mf_unlock();
     return result;
