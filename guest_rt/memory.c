@@ -181,6 +181,8 @@ int memory_unmap_all(uintptr_t from, uintptr_t to)
         uintptr_t end =
             memory_unmap_file ? memory_unmap_file(from, to, &kept) : to;
 
+        if (memory_unlock)
+            memory_unlock(from, end);
         if (!kept)
             error = memory_unmap(from, end - from);
         from = end;
@@ -309,6 +311,9 @@ long memory_mmap(long address, long length, long protection, long flags,
                      ? memory_map_file((uintptr_t)address, bytes,
                                        (int)protection, (int)flags, fd, offset)
                      : -ENODEV;
+    if (result > 0 && memory_lock_new)
+        memory_lock_new((uintptr_t)result, (uintptr_t)result + bytes,
+                        flags & MAP_LOCKED);
     mf_unlock();
     return result;
 }
@@ -337,7 +342,7 @@ static int protect(uintptr_t from, size_t bytes, int rights)
     if (!memory_is_mapped(from, bytes))
         return -ENOMEM;
     if (memory_is_file && memory_is_file(from, from + bytes))
-        return 0; /* the file reads and writes these pages as well */
+        return memory_protect_file(from, from + bytes, rights);
     late_forget(from, from + bytes);
     error = paging_protect(from, from + bytes, rights);
     late_settle();

@@ -7,7 +7,8 @@
  *   mmap.c          mmap, for programs that contain nothing else of this
  *   memory.c        brk, mmap and munmap of anonymous memory, mprotect
  *   memory_move.c   mremap
- *   memory_advise.c madvise, mincore, msync, mlock and so on
+ *   memory_advise.c madvise, mincore, msync
+ *   memory_lock.c   mlock and so on
  *   memory_file.c   mmap of files            \
  *   memory_late.c   lowering rights, later    | in programs that call mmap,
  *   paging.c        page tables               | mprotect and so on themselves
@@ -119,6 +120,24 @@ uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to,
 
 /* Whether any of the range is a shared mapping of a file. */
 bool memory_is_file(uintptr_t from, uintptr_t to) MEMORY_WEAK;
+
+/*
+ * mprotect of a range in which there are some: their memory stays readable and
+ * writable, as the file reads and writes it too. Returns 0 or -EACCES.
+ */
+int memory_protect_file(uintptr_t from, uintptr_t to, int rights) MEMORY_WEAK;
+
+/* ---- memory_lock.c: in programs that lock memory ---- */
+
+/* Whether any of the range is locked. */
+bool memory_is_locked(uintptr_t from, uintptr_t to) __attribute__((weak));
+
+/* A range is not locked any more. */
+void memory_unlock(uintptr_t from, uintptr_t to) __attribute__((weak));
+
+/* A range is mapped anew: locked, if `locked` or mlockall() say so. */
+void memory_lock_new(uintptr_t from, uintptr_t to, bool locked)
+    __attribute__((weak));
 
 /* Takes everything in the range from the program. Returns 0, or -ENOMEM. */
 int memory_unmap_all(uintptr_t from, uintptr_t to);

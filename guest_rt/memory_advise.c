@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Advice about memory, and questions: madvise, mincore, msync, mlock. */
+/* Advice about memory, and questions: madvise, mincore, msync. */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -127,53 +127,12 @@ long __mayfly_sys_msync(long address, long length, long flags)
     mf_lock();
     if (!bytes || !memory_is_mapped((uintptr_t)address, bytes))
         error = -ENOMEM;
+    else if ((flags & MS_INVALIDATE) && memory_is_locked &&
+             memory_is_locked((uintptr_t)address, (uintptr_t)address + bytes))
+        error = -EBUSY;
     else if (memory_sync_file)
         error =
             memory_sync_file((uintptr_t)address, (uintptr_t)address + bytes);
     mf_unlock();
     return error;
-}
-
-/* Nothing is ever paged out by this side, so that all memory counts as locked.
- */
-static long lock(long address, long length)
-{
-    uintptr_t from = (uintptr_t)address & -MEMORY_PAGE;
-    size_t bytes =
-        memory_whole_pages(length + (long)((uintptr_t)address - from));
-    long error;
-
-    if (!length)
-        return 0;
-    mf_lock();
-    error = bytes && memory_is_mapped(from, bytes) ? 0 : -ENOMEM;
-    mf_unlock();
-    return error;
-}
-
-long __mayfly_sys_mlock(long address, long length)
-{
-    return lock(address, length);
-}
-
-long __mayfly_sys_mlock2(long address, long length, long flags)
-{
-    return flags & ~MLOCK_ONFAULT ? -EINVAL : lock(address, length);
-}
-
-long __mayfly_sys_munlock(long address, long length)
-{
-    return lock(address, length);
-}
-
-long __mayfly_sys_mlockall(long flags)
-{
-    const long all = MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT;
-
-    return !flags || (flags & ~all) || flags == MCL_ONFAULT ? -EINVAL : 0;
-}
-
-long __mayfly_sys_munlockall(void)
-{
-    return 0;
 }

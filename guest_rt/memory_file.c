@@ -12,6 +12,7 @@
 #include "guest_rt/memory.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched.h"
+#include "guest_rt/vfs.h"
 
 /*
  * Memory is mapped one to one, so that a page cannot be in two places:
@@ -30,7 +31,7 @@ struct shared {
     struct file *file;
     off_t offset;
     bool copy;  /* to be written back ... */
-    bool write; /* ... if it may have been written */
+    bool write; /* ... if it may have been written: it was mapped for that */
 };
 
 static struct shared *all, *unused;
@@ -45,6 +46,7 @@ static struct mutex changing;
 __typeof__(file_get) file_get __attribute__((weak));
 __typeof__(file_put) file_put __attribute__((weak));
 __typeof__(file_stat) file_stat __attribute__((weak));
+__typeof__(vnode_set) vnode_set __attribute__((weak));
 
 static struct shared *shared_create(void)
 {
@@ -109,6 +111,19 @@ static int read_file(struct file *file, uintptr_t to, size_t bytes,
     return 0;
 }
 
+/* What was written to a file's own pages is a change of it from now on. */
+static void note_change(struct file *file)
+{
+    uint64_t now = mf_clock_realtime();
+    const struct vfs_change change = {
+        .mask = VFS_SET_MODIFIED,
+        .modified = {(time_t)(now / 1000000000), (long)(now % 1000000000)},
+    };
+
+    if (vnode_set && file->node)
+        vnode_set(file->node, &change);
+}
+
 /* Writes one mapping back, as far as the file goes. */
 static int write_back(const struct shared *shared, uintptr_t from, uintptr_t to)
 {
@@ -117,8 +132,12 @@ static int write_back(const struct shared *shared, uintptr_t from, uintptr_t to)
     struct stat stat = {0};
     int error;
 
-    if (!shared->copy || !shared->write || !file_stat)
+    if (!shared->write || !file_stat)
         return 0;
+    if (!shared->copy) {
+        note_change(file);
+        return 0;
+    }
     error = file_stat(file, &stat);
     if (error)
         return error;
@@ -219,7 +238,7 @@ static long map_shared(struct file *file, uintptr_t address, size_t bytes,
                            .file = file,
                            .offset = offset,
                            .copy = copy,
-                           .write = (file->flags & O_ACCMODE) == O_RDWR,
+                           .write = rights & PROT_WRITE,
                        });
     return at;
 }
@@ -264,6 +283,18 @@ long memory_map_file(uintptr_t address, size_t bytes, int rights, int flags,
     return result;
 }
 
+int memory_protect_file(uintptr_t from, uintptr_t to, int rights)
+{
+    for (struct shared *at = all; at && (rights & PROT_WRITE); at = at->next) {
+        if (at->from >= to || at->to <= from)
+            continue;
+        if ((at->file->flags & O_ACCMODE) != O_RDWR)
+            return -EACCES;
+        at->write = true;
+    }
+    return 0;
+}
+
 /* ---- Unmapping ---------------------------------------------------------- */
 
 static void shared_remove(struct shared *shared)
@@ -305,7 +336,8 @@ static bool cut(struct shared *shared, uintptr_t from, uintptr_t to)
 static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
 {
     struct shared *shared = find(from, to, NULL);
-    bool copy;
+    struct file *file;
+    bool copy, was_cut;
 
     if (!shared)
         return to;
@@ -315,7 +347,13 @@ static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
         to = shared->to;
     copy = shared->copy;
     write_back(shared, from, to);
-    *kept = !cut(shared, from, to) || !copy || find(from, to, NULL);
+    file = shared->file;
+    file->references++;
+    was_cut = cut(shared, from, to);
+    if (was_cut && file->ops->unmap)
+        file->ops->unmap(file, (void *)from, to - from);
+    file_put(file);
+    *kept = !was_cut || !copy || find(from, to, NULL);
     return to;
 }
 

@@ -206,6 +206,7 @@ static long map(struct file *file, void *address, size_t bytes, int protection,
     if (flags & MAP_FIXED && there != address)
         return -ENOMEM;
     extent->mapped += bytes;
+    note_access(node);
     return (long)there;
 }
 

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NAME "/tmp/memory-check"
@@ -14,6 +16,11 @@
 static bool fails(void *result, int error)
 {
     return result == MAP_FAILED && errno == error;
+}
+
+static bool fails_int(int result, int error)
+{
+    return result == -1 && errno == error;
 }
 
 static void check_private(int fd)
@@ -51,6 +58,81 @@ static void check_shared(int fd)
                                      memcmp(text, "other", 5) == 0);
 }
 
+static struct timespec modified(int fd)
+{
+    struct stat stat = {0};
+
+    fstat(fd, &stat);
+    return stat.st_mtim;
+}
+
+/* Whether the file was modified since then. */
+static bool is_later(int fd, struct timespec then)
+{
+    struct timespec now = modified(fd);
+
+    return now.tv_sec > then.tv_sec ||
+           (now.tv_sec == then.tv_sec && now.tv_nsec > then.tv_nsec);
+}
+
+/* Longer than a tick of the clock that files have. */
+static void wait_a_tick(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+}
+
+static void check_times(int fd)
+{
+    char *at = mmap(NULL, PAGE, DATA, MAP_SHARED, fd, 0);
+    struct timespec then = modified(fd);
+
+    wait_a_tick();
+    at[0] = 't';
+    CHECK("msync says that a file was written",
+          msync(at, PAGE, MS_SYNC) == 0 && is_later(fd, then));
+    munmap(at, PAGE);
+    then = modified(fd);
+    wait_a_tick();
+    at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK("not that it was read", msync(at, PAGE, MS_SYNC) == 0 &&
+                                      munmap(at, PAGE) == 0 &&
+                                      !is_later(fd, then));
+}
+
+/* A mapping that is gone does not keep the file's memory where it is. */
+static void check_growth(int fd)
+{
+    char *at = mmap(NULL, PAGE, DATA, MAP_SHARED, fd, 0);
+    off_t end = lseek(fd, 0, SEEK_END);
+
+    munmap(at, PAGE);
+    CHECK("a file grows, and is mapped again",
+          ftruncate(fd, 256 * PAGE) == 0 &&
+              (at = mmap(NULL, 256 * PAGE, DATA, MAP_SHARED, fd, 0)) !=
+                  MAP_FAILED &&
+              at[0] == 't' && at[256 * PAGE - 1] == 0);
+    munmap(at, 256 * PAGE);
+    CHECK("and shrinks", ftruncate(fd, end) == 0);
+}
+
+static void check_locks(int fd)
+{
+    char *at = mmap(NULL, 2 * PAGE, DATA, MAP_SHARED, fd, 0);
+
+    CHECK("locked pages are not invalidated",
+          mlock(at + PAGE, 10) == 0 && msync(at, PAGE, MS_INVALIDATE) == 0 &&
+              fails_int(msync(at, 2 * PAGE, MS_INVALIDATE), EBUSY) &&
+              munlock(at, 2 * PAGE) == 0 &&
+              msync(at, 2 * PAGE, MS_INVALIDATE) == 0);
+    CHECK("nor all pages", mlockall(MCL_CURRENT) == 0 &&
+                               fails_int(msync(at, 1, MS_INVALIDATE), EBUSY));
+    munmap(at, 2 * PAGE);
+    at = mmap(NULL, PAGE, DATA, MAP_SHARED, fd, 0);
+    CHECK("but new ones are",
+          msync(at, PAGE, MS_INVALIDATE) == 0 && munlockall() == 0);
+    munmap(at, PAGE);
+}
+
 static void check_refusals(int fd)
 {
     int reader = open(NAME, O_RDONLY), writer = open(NAME, O_WRONLY);
@@ -84,6 +166,9 @@ void check_files(void)
         return;
     check_private(fd);
     check_shared(fd);
+    check_times(fd);
+    check_growth(fd);
+    check_locks(fd);
     check_refusals(fd);
     close(fd);
     unlink(NAME);
