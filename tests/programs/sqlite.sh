@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# SQLite as a guest: in memory, on files, on a disk, and without power; see run.
+# SQLite as a guest: in memory, on files that it was given, on a disk, and without
+# power; see run.
 # shellcheck disable=SC2154 # what run sets
 
 test_sqlite_works_in_memory()
@@ -33,6 +34,81 @@ test_sqlite_keeps_a_file_in_tmp()
         'create table t(a)' 'insert into t values (1), (2)' \
         'select sum(a) from t' 'pragma integrity_check' .tables)
     same answer "$answer" $'wal\n3\nok\nt'
+}
+
+# A database in DIRECTORY/a.db, larger than one piece of a file in memory:
+# DIRECTORY
+make_database()
+{
+    mkdir "$1"
+    vm sqlite --share "$1,rw:/db" -- /db/a.db 'create table t(k integer primary
+        key, v)' 'create index i on t(v)' 'with recursive n(i) as (select 1
+        union all select i + 1 from n where i < 20000) insert into t
+        select i, hex(zeroblob(40)) || i from n'
+}
+
+# Reads and writes /a.db of the guest's archive, with each journal, and with two
+# connections of which one locks the other out: IMAGE OPTIONS...
+use_archived()
+{
+    local journal
+
+    same "read only" "$(vm "$@" --mem 64M -- -readonly /a.db 'select max(k) from t' \
+        "select count(*) from t where v like '%77'")" $'20000\n200'
+    same "by a mapping" "$(vm "$@" --mem 64M -- /a.db 'pragma mmap_size=1048576' \
+        'select sum(k), count(v) from t')" $'1048576\n200010000|20000'
+    for journal in delete truncate persist memory wal off; do
+        vm "$@" --mem 64M -- -batch /a.db >answer 2>errors <<SQL || true
+pragma journal_mode=$journal;
+update t set v = 'changed' where k % 2;
+insert into t select k + 20000, v from t;
+select count(*), sum(v = 'changed') from t;
+.connection 1
+.open /a.db
+select count(*) from t;
+.connection 0
+begin immediate;
+delete from t where k > 20010;
+.connection 1
+insert into t values(50000, 'locked out');
+.connection 0
+commit;
+.connection 1
+insert into t values(50000, 'let in');
+select count(*) from t;
+vacuum;
+pragma integrity_check;
+SQL
+        same "answer with $journal" "$(cat answer)" "$journal
+40000|20000
+40000
+20011
+ok"
+        same "errors with $journal" "$(cat errors)" \
+            "Runtime error near line 12: database is locked (5)"
+    done
+}
+
+test_sqlite_opens_a_database_that_the_command_line_gives()
+{
+    need_image sqlite
+    make_database db
+    cp db/a.db kept
+    tar -cf db.tar -C db .
+    use_archived sqlite --files db
+    use_archived sqlite --files db.tar
+    # What the guest wrote was its own copy.
+    cmp kept db/a.db
+    tar -xOf db.tar ./a.db | cmp - kept
+}
+
+test_sqlite_opens_a_database_in_its_image()
+{
+    need_image sqlite
+    make_database db
+    "$top/build/mayfly-cc" --files db -o sqlite.elf \
+        "$top"/build/programs/guest/sqlite/{sqlite3,shell}.o
+    use_archived ./sqlite.elf
 }
 
 test_sqlite_speedtest1_runs_to_its_end_in_memory()
