@@ -227,7 +227,12 @@ $(foreach s,$(SUITES),$(eval $(call suite,$s,asan,$(ASAN))))
 $(foreach s,$(SUITES),$(eval $(call suite,$s,cov,$(COV))))
 $(foreach s,$(SUITES),$(eval $(call suite,$s,svm,)))
 
-build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o $(call objects,fuzz,$(LIB))
+# An archive: of what a fuzzer compiles along (hooked.h), nothing comes from here.
+build/obj/fuzz/library.a: $(call objects,fuzz,$(LIB))
+	$(call say,AR,$@)
+	$Qrm -f $@ && $(AR) rcsD $@ $^
+
+build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o build/obj/fuzz/library.a
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$Q$(CLANG) $(ASAN) -fsanitize=fuzzer -o $@ $^

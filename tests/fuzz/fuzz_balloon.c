@@ -11,13 +11,12 @@
 
 static int hooked_os_madvise(void *address, size_t bytes, int advice);
 
-#define os_madvise         hooked_os_madvise
-#define balloon_init       hooked_balloon_init
-#define balloon_set_target hooked_balloon_set_target
+#define os_madvise hooked_os_madvise
 
 #include "virtio/balloon.c"
 
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
+#include "tests/fuzz/no_console.h"
 
 /* A page before memory, one in it, and one behind it are not the guest's. */
 #define RAM_BASE  UINT64_C(0x10000)
@@ -27,63 +26,18 @@ static int hooked_os_madvise(void *address, size_t bytes, int advice);
 #define RINGS     0x0000u /* a page for each queue: 0x400 bytes an area */
 #define EVENTS    0x5000u
 #define NUMBERS   0x6000u /* arrays of page numbers, two pages */
-#define MUTATIONS 16u
-#define FILL      0x5a /* of what must not change */
-
-struct mutation {
-    unsigned looks; /* until the memory changes */
-    uint32_t offset;
-    uint64_t value;
-};
+#define FILL      0x5a    /* of what must not change */
 
 static _Alignas(4096) uint8_t room[(PAGES + 2) * BALLOON_PAGE_BYTES];
 static uint8_t *const ram = room + BALLOON_PAGE_BYTES;
 static struct gmem mem;
 static struct balloon balloon;
 static struct event_word events;
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
 static struct script *answers; /* how host calls end */
 static unsigned host_calls;
 static uint64_t dropped_bytes;
 
 /* ---- The host ----------------------------------------------------------- */
-
-static void change_memory(void)
-{
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-}
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    change_memory();
-    return error;
-}
-
-static ssize_t hooked_os_readv(int fd, const struct iovec *iov, int count)
-{
-    return os_result((long)fd + (iov == NULL) + count);
-}
-
-static ssize_t hooked_os_writev(int fd, const struct iovec *iov, int count)
-{
-    return hooked_os_readv(fd, iov, count);
-}
-
-static int hooked_os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
-{
-    return (int)count + (fds == NULL) + timeout_ms;
-}
-
-static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
-{
-    return fd + (int)request + (int)argument;
-}
 
 static int hooked_os_madvise(void *address, size_t bytes, int advice)
 {
@@ -103,12 +57,6 @@ static int hooked_os_madvise(void *address, size_t bytes, int advice)
     memset(address, 0, bytes);
     dropped_bytes += bytes;
     return 0;
-}
-
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
 }
 
 /* ---- The driver --------------------------------------------------------- */
@@ -147,7 +95,7 @@ static void start(struct script *script)
 {
     uint64_t secret = RAM_BASE + SECRET * BALLOON_PAGE_BYTES;
 
-    mutation_count = 0;
+    changes_begin(ram);
     dropped_bytes = 0;
     memset(room, 0, sizeof(room));
     memset(room, FILL, BALLOON_PAGE_BYTES);
@@ -175,18 +123,13 @@ static uint32_t any_offset(struct script *script)
 /* Now, or at some later look of the device. */
 static void write_anything(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
+    unsigned look = script_below(script, 32);
+    uint32_t offset = any_offset(script);
 
-    mutation->looks = script_below(script, 32);
-    mutation->offset = any_offset(script);
     if (script_below(script, 2)) /* a descriptor */
-        mutation->offset = ring_at(script_below(script, BALLOON_QUEUES), 0) +
-                           8 * script_below(script, 64);
-    mutation->value = script_number(script, 8);
-    if (mutation->looks == 0)
-        memcpy(ram + mutation->offset, &mutation->value, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+        offset = ring_at(script_below(script, BALLOON_QUEUES), 0) +
+                 8 * script_below(script, 64);
+    change_at(look, offset, script_number(script, 8));
 }
 
 /* Page numbers around memory, in runs. */

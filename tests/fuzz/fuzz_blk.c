@@ -14,7 +14,8 @@
 #include <linux/falloc.h>
 
 #include "tests/fuzz/blk_model.h"
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
+#include "tests/fuzz/no_console.h"
 
 static int hooked_os_fstat(int fd, struct stat *status);
 static ssize_t hooked_os_preadv(int fd, const struct iovec *iov, int count,
@@ -31,12 +32,10 @@ static uint64_t hooked_os_now_ns(void);
 #define os_fallocate hooked_os_fallocate
 #define os_fdatasync hooked_os_fdatasync
 #define os_now_ns    hooked_os_now_ns
-#define blk_init     hooked_blk_init
 
 /* Each request is held against the model as it is given back. */
 static void give_back(struct virtq *q, uint16_t head, uint32_t written);
 
-#undef virtq_push
 #define virtq_push give_back
 #include "virtio/blk.c"
 #undef virtq_push
@@ -52,13 +51,6 @@ static void give_back(struct virtq *q, uint16_t head, uint32_t written);
 #define SLOT_DESCS 16u /* descriptors of each */
 #define SLOT_BYTES 0x2000u
 #define RAM_BYTES  (SLOTS_AT + SLOTS * SLOT_BYTES)
-#define MUTATIONS  16u
-
-struct mutation {
-    unsigned looks; /* until the memory changes */
-    uint32_t offset;
-    uint64_t value;
-};
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
@@ -67,8 +59,6 @@ static const struct gmem mem = {
 };
 static struct blk blk;
 static struct event_word events;
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
 static struct posted posted[SLOTS];
 static uint16_t post_count, answer_count; /* modulo SLOTS: the slot */
 static struct script *answers;            /* how host calls end */
@@ -78,43 +68,6 @@ static uint64_t now_ns; /* the host's time */
 static unsigned host_calls;
 
 /* ---- The host ----------------------------------------------------------- */
-
-/* The device has looked once more, or the host was busy for it. */
-static void change_memory(void)
-{
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-}
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    change_memory();
-    return error;
-}
-
-static ssize_t hooked_os_readv(int fd, const struct iovec *iov, int count)
-{
-    return os_result((long)fd + (iov == NULL) + count);
-}
-
-static ssize_t hooked_os_writev(int fd, const struct iovec *iov, int count)
-{
-    return hooked_os_readv(fd, iov, count);
-}
-
-static int hooked_os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
-{
-    return (int)count + (fds == NULL) + timeout_ms;
-}
-
-static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
-{
-    return fd + (int)request + (int)argument;
-}
 
 static int hooked_os_fstat(int fd, struct stat *status)
 {
@@ -254,12 +207,6 @@ static uint64_t hooked_os_now_ns(void)
     return now_ns;
 }
 
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-}
-
 /* ---- The driver's expectations ------------------------------------------- */
 
 static void check_answer(uint16_t head, uint32_t length)
@@ -301,7 +248,7 @@ static void give_back(struct virtq *q, uint16_t head, uint32_t written)
     if (!hostile)
         check_answer(head, written);
     answer_count++;
-    hooked_virtq_push(q, head, written);
+    virtq_push(q, head, written);
 }
 
 /* ---- The driver --------------------------------------------------------- */
@@ -339,7 +286,7 @@ static void start(struct script *script)
                              << script_below(script, 9);
         limited = options.rate.ops || options.rate.bytes;
     }
-    mutation_count = 0;
+    changes_begin(ram);
     memset(ram, 0, sizeof(ram));
     for (unsigned i = 0; i < DISK_BYTES; i++)
         disk[i] = (uint8_t)(i / 7 + 1);
@@ -476,17 +423,12 @@ static uint32_t any_offset(struct script *script)
 /* Now, or at some later look of the device. */
 static void write_anything(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
+    unsigned look = script_below(script, 32);
+    uint32_t offset = any_offset(script);
 
-    mutation->looks = script_below(script, 32);
-    mutation->offset = any_offset(script);
     if (script_below(script, 2)) /* a descriptor */
-        mutation->offset = DESC + 8 * script_below(script, 256);
-    mutation->value = script_number(script, 8);
-    if (mutation->looks == 0)
-        memcpy(ram + mutation->offset, &mutation->value, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+        offset = DESC + 8 * script_below(script, 256);
+    change_at(look, offset, script_number(script, 8));
 }
 
 static void check_state(void)

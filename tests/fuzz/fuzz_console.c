@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Fuzzes the console: a hostile driver, and host files of every mood. */
-#include "tests/fuzz/hooked.h"
-
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
 
 #define RAM_BYTES 0x8000u
 #define IN_FD     100
 #define OUT_FD    101
-#define MUTATIONS 16u
-
-struct mutation {
-    unsigned looks; /* until the memory changes */
-    uint32_t offset;
-    uint64_t value;
-};
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
@@ -23,21 +14,8 @@ static const struct gmem mem = {
 static struct native native;
 static struct console console;
 static struct mf_queue queues[2]; /* as they were before the guest ran */
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
-static struct script *answers; /* how host calls end; NULL: all of it */
+static struct script *answers;    /* how host calls end; NULL: all of it */
 static unsigned host_calls;
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-    return error;
-}
 
 /* Every piece lies in guest memory. Returns the sum of their lengths. */
 static size_t check_pieces(const struct iovec *iov, int count)
@@ -119,12 +97,6 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
     return script_below(answers, 8) == 0 ? -EIO : 0;
 }
 
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-}
-
 static uint8_t *at(uint64_t address)
 {
     return ram + (address - MF_BOOT_PAGE);
@@ -134,7 +106,7 @@ static void start(void)
 {
     const struct mf_boot *boot = (struct mf_boot *)ram;
 
-    mutation_count = 0;
+    changes_begin(ram);
     answers = NULL;
     memset(ram, 0, sizeof(ram));
     console_init(&console, IN_FD, OUT_FD, CONSOLE_OUT_CHAINS);
@@ -155,19 +127,16 @@ static void write_anything(struct script *script)
     memcpy(ram + any_offset(script, 8), &value, 8);
 }
 
-static void arm_mutation(struct script *script)
+static void arm_change(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
-
-    mutation->looks = 1 + script_below(script, 64);
-    mutation->offset =
+    unsigned look = 1 + script_below(script, 64);
+    uint32_t offset =
         script_below(script, 2)
             ? any_offset(script, 8)
             : (uint32_t)(queues[script_below(script, 2)].desc - MF_BOOT_PAGE) +
                   8 * script_below(script, 128);
-    mutation->value = script_number(script, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+
+    change_at(look, offset, script_number(script, 8));
 }
 
 /* One chain of up to 8 descriptors, mostly a sound one. */
@@ -273,7 +242,7 @@ static void one_action(struct script *script)
         write_anything(script);
         break;
     case 1:
-        arm_mutation(script);
+        arm_change(script);
         break;
     case 2:
     case 3:

@@ -12,7 +12,7 @@
  */
 #include "tests/fuzz/hooked.h"
 
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
 #include "virtio/limit.h"
 
 static uint64_t now_ns;
@@ -22,22 +22,7 @@ static uint64_t hooked_os_now_ns(void)
     return now_ns;
 }
 
-#define os_now_ns                  hooked_os_now_ns
-#define net_init                   hooked_net_init
-#define net_set_default_coalescing hooked_net_set_default_coalescing
-#define net_rx_serve               hooked_net_rx_serve
-#define net_tx_serve               hooked_net_tx_serve
-#define net_ctrl_serve             hooked_net_ctrl_serve
-#define net_filter_passes          hooked_net_filter_passes
-#define net_publish                hooked_net_publish
-#define net_is_batch_full          hooked_net_is_batch_full
-#define net_notify_due             hooked_net_notify_due
-#define net_set_coalescing         hooked_net_set_coalescing
-#define net_next_wake              hooked_net_next_wake
-#define net_is_allowed             hooked_net_is_allowed
-#define net_has_passed             hooked_net_has_passed
-#define tap_init                   hooked_tap_init
-#define stream_init                hooked_stream_init
+#define os_now_ns hooked_os_now_ns
 
 #undef CONFIG_BYTES
 #include "virtio/net.c"
@@ -58,13 +43,6 @@ static uint64_t hooked_os_now_ns(void)
 #define DATA       0x4000u
 #define DATA_BYTES 0x14000u /* enough for the largest frame */
 #define RAM_BYTES  (DATA + DATA_BYTES)
-#define MUTATIONS  16u
-
-struct mutation {
-    unsigned looks; /* until the memory changes */
-    uint32_t offset;
-    uint64_t value;
-};
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
@@ -75,30 +53,11 @@ static struct net net;
 static struct tap tap;
 static struct stream stream;
 static struct event_word events;
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
 static unsigned next_desc[NET_QUEUES];
 static struct script *answers; /* how host calls end */
 static unsigned host_calls;
 
 /* ---- The host ----------------------------------------------------------- */
-
-/* The device has looked once more, or the host was busy for it. */
-static void change_memory(void)
-{
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-}
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    change_memory();
-    return error;
-}
 
 static int hooked_os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
@@ -290,12 +249,6 @@ static ssize_t hooked_os_writev(int fd, const struct iovec *iov, int count)
     return sent;
 }
 
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-}
-
 /* ---- The driver --------------------------------------------------------- */
 
 /* Some of the features that are offered; mostly all of them. */
@@ -351,7 +304,7 @@ static void start(struct script *script)
     if (mode & 2)
         options.rates[NET_RX].ops = options.rates[NET_TX].bytes = 100000;
     now_ns = UINT64_C(1) << 40;
-    mutation_count = 0;
+    changes_begin(ram);
     memset(ram, 0, sizeof(ram));
     answers = NULL;
     bug_on(tap_init(&tap, FD));
@@ -472,18 +425,13 @@ static void post_command(struct script *script)
 /* Now, or at some later look of the device. */
 static void write_anything(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
+    unsigned look = script_below(script, 32);
+    uint32_t offset = (uint32_t)script_number(script, 2) % (RAM_BYTES - 7);
 
-    mutation->looks = script_below(script, 32);
-    mutation->offset = (uint32_t)script_number(script, 2) % (RAM_BYTES - 7);
     if (script_below(script, 2)) /* a ring */
-        mutation->offset = DESC(script_below(script, NET_QUEUES)) +
-                           8 * (script_below(script, 128) % 64);
-    mutation->value = script_number(script, 8);
-    if (mutation->looks == 0)
-        memcpy(ram + mutation->offset, &mutation->value, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+        offset = DESC(script_below(script, NET_QUEUES)) +
+                 8 * (script_below(script, 128) % 64);
+    change_at(look, offset, script_number(script, 8));
 }
 
 /* ---- What always holds -------------------------------------------------- */

@@ -37,12 +37,6 @@ static struct posted posted[SLOTS];
 static uint16_t post_count, answer_count; /* modulo SLOTS: the slot */
 static bool hostile;
 
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-}
-
 /* ---- The driver's expectations ------------------------------------------- */
 
 static void check_answer(uint16_t head, uint32_t length)
@@ -72,7 +66,7 @@ static void give_back(struct virtq *q, uint16_t head, uint32_t written)
     if (!hostile)
         check_answer(head, written);
     answer_count++;
-    hooked_virtq_push(q, head, written);
+    virtq_push(q, head, written);
 }
 
 /* ---- The driver's requests ----------------------------------------------- */
@@ -201,7 +195,7 @@ static void start(struct script *script)
     if (mode & 4)
         options.rate.ops = 1 + script_number(script, 1);
     now_ns = 1000000000;
-    mutation_count = 0;
+    changes_begin(ram);
     memset(ram, 0, sizeof(ram));
     memset(fds, 0, sizeof(fds));
     memset(&p9, 0, sizeof(p9));
@@ -218,17 +212,12 @@ static void start(struct script *script)
 /* Now, or at some later look of the device. */
 static void write_anything(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
+    unsigned look = script_below(script, 32);
+    uint32_t offset = (uint32_t)script_number(script, 2) % (RAM_BYTES - 7);
 
-    mutation->looks = script_below(script, 32);
-    mutation->offset = (uint32_t)script_number(script, 2) % (RAM_BYTES - 7);
     if (script_below(script, 2)) /* a descriptor */
-        mutation->offset = DESC + 8 * script_below(script, 256);
-    mutation->value = script_number(script, 8);
-    if (mutation->looks == 0)
-        memcpy(ram + mutation->offset, &mutation->value, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+        offset = DESC + 8 * script_below(script, 256);
+    change_at(look, offset, script_number(script, 8));
 }
 
 /* Between requests nothing is open but what fids have open. */

@@ -5,11 +5,11 @@
 static ssize_t hooked_os_getrandom(void *to, size_t bytes);
 
 #define os_getrandom hooked_os_getrandom
-#define rng_init     hooked_rng_init
 
 #include "virtio/rng.c"
 
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
+#include "tests/fuzz/no_console.h"
 
 #define RAM_BASE   UINT64_C(0x10000)
 #define DESC       0x0000u
@@ -17,15 +17,8 @@ static ssize_t hooked_os_getrandom(void *to, size_t bytes);
 #define USED       0x2000u
 #define EVENTS     0x3000u
 #define RAM_BYTES  0x8000u
-#define MUTATIONS  16u
 #define CALLS_MAX  (SERVE_CHAINS_MAX * RNG_QUEUE_MAX)
 #define FILL_BYTES 64u /* of each call, for speed */
-
-struct mutation {
-    unsigned looks; /* until the memory changes */
-    uint32_t offset;
-    uint64_t value;
-};
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
@@ -34,52 +27,14 @@ static const struct gmem mem = {
 };
 static struct rng rng;
 static struct event_word events;
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
 static struct script *answers; /* how host calls end */
 static uint32_t size;          /* of the queue */
 static bool event_idx;
 static unsigned host_calls;
-static size_t chain_bytes; /* asked for since a chain was popped */
+static size_t chain_bytes;  /* asked for since a chain was popped, */
+static unsigned chain_look; /* which was at this look */
 
 /* ---- The host ----------------------------------------------------------- */
-
-static void change_memory(void)
-{
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-}
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    change_memory();
-    chain_bytes = 0;
-    return error;
-}
-
-static ssize_t hooked_os_readv(int fd, const struct iovec *iov, int count)
-{
-    return os_result((long)fd + (iov == NULL) + count);
-}
-
-static ssize_t hooked_os_writev(int fd, const struct iovec *iov, int count)
-{
-    return hooked_os_readv(fd, iov, count);
-}
-
-static int hooked_os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
-{
-    return (int)count + (fds == NULL) + timeout_ms;
-}
-
-static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
-{
-    return fd + (int)request + (int)argument;
-}
 
 static ssize_t hooked_os_getrandom(void *to, size_t bytes)
 {
@@ -89,6 +44,9 @@ static ssize_t hooked_os_getrandom(void *to, size_t bytes)
     host_calls++;
     bug_on(start < ram || start >= ram + RAM_BYTES || bytes == 0);
     bug_on(bytes > (size_t)(ram + RAM_BYTES - start));
+    if (looks != chain_look)
+        chain_bytes = 0;
+    chain_look = looks;
     chain_bytes += bytes;
     bug_on(chain_bytes > RNG_CHAIN_BYTES_MAX);
     change_memory();
@@ -106,12 +64,6 @@ static ssize_t hooked_os_getrandom(void *to, size_t bytes)
     }
     memset(to, 'r', min_u64((uint64_t)result, FILL_BYTES));
     return result;
-}
-
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
 }
 
 /* ---- The driver --------------------------------------------------------- */
@@ -137,7 +89,8 @@ static void bring_up(struct script *script)
 
 static void start(struct script *script)
 {
-    mutation_count = 0;
+    changes_begin(ram);
+    chain_look = 0;
     memset(ram, 0, sizeof(ram));
     bug_on(event_init(&events, &mem, gpa(RAM_BASE + EVENTS)));
     rng_init(&rng);
@@ -153,17 +106,12 @@ static uint32_t any_offset(struct script *script)
 /* Now, or at some later look of the device. */
 static void write_anything(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
+    unsigned look = script_below(script, 32);
+    uint32_t offset = any_offset(script);
 
-    mutation->looks = script_below(script, 32);
-    mutation->offset = any_offset(script);
     if (script_below(script, 2)) /* a descriptor */
-        mutation->offset = DESC + 8 * script_below(script, 2 * RNG_QUEUE_MAX);
-    mutation->value = script_number(script, 8);
-    if (mutation->looks == 0)
-        memcpy(ram + mutation->offset, &mutation->value, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+        offset = DESC + 8 * script_below(script, 2 * RNG_QUEUE_MAX);
+    change_at(look, offset, script_number(script, 8));
 }
 
 /* One chain of up to all descriptors, mostly a sound one. */

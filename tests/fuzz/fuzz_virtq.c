@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Fuzzes the virtqueue: a hostile driver whose memory changes meanwhile. */
-#include "tests/fuzz/hooked.h"
-
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
+#include "tests/fuzz/no_console.h"
 
 #define RAM_BASE      UINT64_C(0x10000)
 #define RAM_BYTES     0x4000u
 #define SIZE_MAX_LOG2 6u
 #define IOV_ENTRIES   (1u << SIZE_MAX_LOG2)
-#define MUTATIONS     16u
-
-/* Eight bytes of guest memory that change at the n-th look from now. */
-struct mutation {
-    unsigned looks;
-    uint32_t offset;
-    uint64_t value;
-};
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static uint8_t before[RAM_BYTES];
@@ -27,48 +18,6 @@ static struct virtq queue;
 static struct virtq_layout layout;
 static uint16_t popped_heads[IOV_ENTRIES];
 static unsigned popped_count;
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
-static unsigned looks;
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    bug_on(++looks > IOV_ENTRIES + 1); /* or an endless walk */
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-    return error;
-}
-
-/* The console is compiled along and never used here. */
-static ssize_t hooked_os_readv(int fd, const struct iovec *iov, int count)
-{
-    return os_result((long)fd + (iov == NULL) + count);
-}
-
-static ssize_t hooked_os_writev(int fd, const struct iovec *iov, int count)
-{
-    return hooked_os_readv(fd, iov, count);
-}
-
-static int hooked_os_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
-{
-    return fds->fd + (int)count + timeout_ms;
-}
-
-static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
-{
-    return fd + (int)request + (int)argument;
-}
-
-static void ignore_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-}
 
 static uint32_t any_offset(struct script *script, uint32_t bytes)
 {
@@ -172,16 +121,13 @@ static void write_anything(struct script *script)
     memcpy(ram + any_offset(script, 8), &value, 8);
 }
 
-static void arm_mutation(struct script *script)
+static void arm_change(struct script *script)
 {
-    struct mutation *mutation = &mutations[mutation_count % MUTATIONS];
+    unsigned look = 1 + script_below(script, 16);
+    uint32_t offset = script_below(script, 2) ? any_offset(script, 8)
+                                              : 8 * script_below(script, 128);
 
-    mutation->looks = 1 + script_below(script, 16);
-    mutation->offset = script_below(script, 2) ? any_offset(script, 8)
-                                               : 8 * script_below(script, 128);
-    mutation->value = script_number(script, 8);
-    if (mutation_count < MUTATIONS)
-        mutation_count++;
+    change_at(look, offset, script_number(script, 8));
 }
 
 static void check_chain(const struct virtq_chain *chain)
@@ -254,7 +200,7 @@ static void one_action(struct script *script)
         break;
     case 3:
     case 4:
-        arm_mutation(script);
+        arm_change(script);
         break;
     case 5:
     case 6:
@@ -309,8 +255,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     log_set_sink(ignore_line);
     memset(ram, 0, sizeof(ram));
     memset(&queue, 0, sizeof(queue));
-    mutation_count = 0;
-    looks = 0;
+    changes_begin(ram);
+    looks_most = IOV_ENTRIES + 1;
     enable(&script);
     while (script.left > 0)
         one_action(&script);

@@ -13,20 +13,14 @@
 
 #include <stdarg.h>
 
-#include "tests/fuzz/script.h"
+#include "tests/fuzz/changing.h"
+#include "tests/fuzz/no_console.h"
 
 #define ROOT_FD   100
 #define FD_FIRST  200
 #define FDS       64
 #define RAM_BASE  UINT64_C(0x10000)
 #define RAM_BYTES 0x24000u
-#define MUTATIONS 16u
-
-struct mutation {
-    unsigned looks; /* until the memory changes */
-    uint32_t offset;
-    uint64_t value;
-};
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
@@ -34,8 +28,6 @@ static const struct gmem mem = {
     .count = 1,
 };
 static struct p9 p9;
-static struct mutation mutations[MUTATIONS];
-static unsigned mutation_count;
 static struct script *answers; /* how host calls end */
 static bool read_only, changes_seen;
 static uint64_t now_ns;
@@ -80,42 +72,6 @@ static int hooked_os_close(int fd)
 }
 
 /* ---- What the host is asked ---------------------------------------------- */
-
-static void change_memory(void)
-{
-    for (unsigned i = 0; i < mutation_count; i++)
-        if (mutations[i].looks > 0 && --mutations[i].looks == 0)
-            memcpy(ram + mutations[i].offset, &mutations[i].value, 8);
-}
-
-static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
-                           void **host)
-{
-    int error = gmem_map(guest, at, bytes, host);
-
-    change_memory();
-    return error;
-}
-
-static ssize_t hooked_os_readv(int fd, const struct iovec *iov, int count)
-{
-    return os_result((long)fd + (iov == NULL) + count);
-}
-
-static ssize_t hooked_os_writev(int fd, const struct iovec *iov, int count)
-{
-    return hooked_os_readv(fd, iov, count);
-}
-
-static int hooked_os_poll(struct pollfd *files, nfds_t count, int timeout_ms)
-{
-    return (int)count + (files == NULL) + timeout_ms;
-}
-
-static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
-{
-    return fd + (int)request + (int)argument;
-}
 
 static uint64_t hooked_os_now_ns(void)
 {
