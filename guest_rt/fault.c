@@ -107,6 +107,10 @@ int fault_signal(const struct fault_frame *frame, int *code)
     case VECTOR_SS:
         return SIGBUS;
     case VECTOR_PF:
+        if (paging_is_beyond && paging_is_beyond(frame->address)) {
+            *code = BUS_ADRERR;
+            return SIGBUS;
+        }
         *code =
             frame->error & FAULT_PRESENT ||
                     (paging_is_reserved && paging_is_reserved(frame->address))

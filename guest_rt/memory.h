@@ -127,6 +127,13 @@ bool memory_is_file(uintptr_t from, uintptr_t to) MEMORY_WEAK;
  */
 int memory_protect_file(uintptr_t from, uintptr_t to, int rights) MEMORY_WEAK;
 
+/*
+ * A file in memory has another size, or is about to: mapped pages behind it are
+ * closed, others opened. Returns 0, or -ENOMEM if some were not opened.
+ */
+struct vnode;
+int memory_file_sized(const struct vnode *node, off_t bytes) MEMORY_WEAK;
+
 /* ---- memory_lock.c: in programs that lock memory ---- */
 
 /* Whether any of the range is locked. */

@@ -19,7 +19,8 @@
  *
  *   MAP_PRIVATE          is a copy, made at once
  *   MAP_SHARED, of files whose kind has `map` (files in memory): the file's own
- *                        pages; all mappings of them have the same address
+ *                        pages; all mappings of them have the same address;
+ *                        those behind the end of the file are closed
  *   MAP_SHARED, others   a copy that all mappings of the same part have in
  *                        common, written back by msync, munmap and exit
  */
@@ -28,6 +29,7 @@
 struct shared {
     struct shared *next;
     uintptr_t from, to;
+    uintptr_t open; /* from here on: behind the end of the file */
     struct file *file;
     off_t offset;
     bool copy;  /* to be written back ... */
@@ -92,23 +94,25 @@ bool memory_is_file(uintptr_t from, uintptr_t to)
 
 /* ---- Moving bytes ------------------------------------------------------- */
 
-/* Reads until the file or the memory ends. Returns 0 or -errno. */
-static int read_file(struct file *file, uintptr_t to, size_t bytes,
-                     off_t offset)
+/* Reads until the file or the memory ends. Returns the bytes, or -errno. */
+static long read_file(struct file *file, uintptr_t to, size_t bytes,
+                      off_t offset)
 {
-    while (bytes > 0) {
-        struct iovec part = {(void *)to, bytes};
-        long got = file->ops->read(file, &part, 1, offset);
+    size_t done = 0;
+
+    while (done < bytes) {
+        struct iovec part = {(void *)(to + done), bytes - done};
+        long got = file->ops->read(file, &part, 1, offset + (off_t)done);
 
         if (got == -EINTR)
             continue;
-        if (got <= 0)
-            return (int)got;
-        to += (size_t)got;
-        bytes -= (size_t)got;
-        offset += got;
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        done += (size_t)got;
     }
-    return 0;
+    return (long)done;
 }
 
 /* What was written to a file's own pages is a change of it from now on. */
@@ -172,30 +176,83 @@ int memory_sync_file(uintptr_t from, uintptr_t to)
     return error;
 }
 
+/* ---- The ends of files -------------------------------------------------- */
+
+static int set_rights(uintptr_t from, uintptr_t to, int rights)
+{
+    int error = 0;
+
+    if (from < to && paging_is_there()) {
+        error = paging_protect(from, to, rights);
+        paging_flush();
+    }
+    return error;
+}
+
+/* Opens what is within a file of this size, and closes the rest. */
+static int set_end(struct shared *shared, off_t size)
+{
+    size_t bytes = shared->to - shared->from;
+    off_t left = size < shared->offset ? 0 : size - shared->offset;
+    uintptr_t open = shared->to;
+    int error = 0;
+
+    if (left < (off_t)bytes)
+        open = shared->from + memory_whole_pages(left);
+    if (open < shared->open)
+        set_rights(open, shared->open, PAGING_BEYOND);
+    else
+        error = set_rights(shared->open, open, PROT_READ | PROT_WRITE);
+    if (!error)
+        shared->open = open;
+    return error;
+}
+
+int memory_file_sized(const struct vnode *node, off_t bytes)
+{
+    int error = 0;
+
+    for (struct shared *at = all; at && !error; at = at->next)
+        if (!at->copy && at->file->node == node)
+            error = set_end(at, bytes);
+    return error;
+}
+
+/* What is not mapped any more the file may use in any way. */
+static void reopen(uintptr_t from, uintptr_t to)
+{
+    set_rights(from, to, PROT_READ | PROT_WRITE);
+    for (const struct shared *at = all; at; at = at->next)
+        set_rights(at->open > from ? at->open : from, at->to < to ? at->to : to,
+                   PAGING_BEYOND);
+}
+
 /* ---- Mapping ------------------------------------------------------------ */
 
 static long map_private(struct file *file, uintptr_t address, size_t bytes,
                         int rights, int flags, off_t offset)
 {
-    long at = memory_map_somewhere(address, bytes, flags);
+    long at = memory_map_somewhere(address, bytes, flags), got;
+    uintptr_t from = (uintptr_t)at;
     int error;
 
     if (at < 0)
         return at;
-    error = read_file(file, (uintptr_t)at, bytes, offset);
-    if (!error)
-        error = memory_set_rights((uintptr_t)at, bytes, rights);
-    if (!error)
-        return at;
-    memory_unmap((uintptr_t)at, bytes);
-    return error;
+    got = read_file(file, from, bytes, offset);
+    error = got < 0 ? (int)got : memory_set_rights(from, bytes, rights);
+    if (error) {
+        memory_unmap(from, bytes);
+        return error;
+    }
+    /* It stays as it is, even if the file grows. */
+    set_rights(from + memory_whole_pages(got), from + bytes, PAGING_BEYOND);
+    return at;
 }
 
 /* The copy that another mapping of the same part has, or a new one. */
 static long map_copy(struct file *file, size_t bytes, off_t offset)
 {
-    long address;
-    int error;
+    long address, got;
 
     for (const struct shared *at = all; at; at = at->next)
         if (at->copy && at->file->node && at->file->node == file->node &&
@@ -204,17 +261,18 @@ static long map_copy(struct file *file, size_t bytes, off_t offset)
     address = memory_map(bytes);
     if (address < 0)
         return address;
-    error = read_file(file, (uintptr_t)address, bytes, offset);
-    if (!error)
+    got = read_file(file, (uintptr_t)address, bytes, offset);
+    if (got >= 0)
         return address;
     memory_unmap((uintptr_t)address, bytes);
-    return error;
+    return got;
 }
 
 static long map_shared(struct file *file, uintptr_t address, size_t bytes,
                        int rights, int flags, off_t offset)
 {
     bool copy = !file->ops->map;
+    struct stat stat = {0};
     struct shared *shared;
     long at;
 
@@ -235,11 +293,14 @@ static long map_shared(struct file *file, uintptr_t address, size_t bytes,
     shared_add(shared, (struct shared){
                            .from = (uintptr_t)at,
                            .to = (uintptr_t)at + bytes,
+                           .open = (uintptr_t)at + bytes,
                            .file = file,
                            .offset = offset,
                            .copy = copy,
                            .write = rights & PROT_WRITE,
                        });
+    if (!copy && file_stat && !file_stat(file, &stat))
+        set_end(shared, stat.st_size);
     return at;
 }
 
@@ -309,6 +370,13 @@ static void shared_remove(struct shared *shared)
     unused = shared;
 }
 
+static void end_at(struct shared *shared, uintptr_t to)
+{
+    shared->to = to;
+    if (shared->open > to)
+        shared->open = to;
+}
+
 /* Takes [from, to), which is in it, out of a mapping. */
 static bool cut(struct shared *shared, uintptr_t from, uintptr_t to)
 {
@@ -318,15 +386,19 @@ static bool cut(struct shared *shared, uintptr_t from, uintptr_t to)
         if (!rest)
             return false;
         value.from = to;
+        if (value.open < to)
+            value.open = to;
         value.offset += (off_t)(to - shared->from);
         value.file->references++;
         shared_add(rest, value);
-        shared->to = from;
+        end_at(shared, from);
     } else if (from > shared->from) {
-        shared->to = from;
+        end_at(shared, from);
     } else if (to < shared->to) {
         shared->offset += (off_t)(to - shared->from);
         shared->from = to;
+        if (shared->open < to)
+            shared->open = to;
     } else {
         shared_remove(shared);
     }
@@ -350,6 +422,8 @@ static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
     file = shared->file;
     file->references++;
     was_cut = cut(shared, from, to);
+    if (was_cut && !copy)
+        reopen(from, to);
     if (was_cut && file->ops->unmap)
         file->ops->unmap(file, (void *)from, to - from);
     file_put(file);

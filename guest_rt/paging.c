@@ -16,8 +16,9 @@
 #define PTE_USER       (1ull << 2)
 #define PTE_ACCESSED   (1ull << 5)
 #define PTE_DIRTY      (1ull << 6)
-#define PTE_LARGE      (1ull << 7) /* in directories, present or not */
-#define PTE_RESERVED   (1ull << 9) /* ours: mapped with PROT_NONE */
+#define PTE_LARGE      (1ull << 7)  /* in directories, present or not */
+#define PTE_RESERVED   (1ull << 9)  /* ours: mapped with PROT_NONE */
+#define PTE_BEYOND     (1ull << 10) /* ours: behind the end of a file */
 #define PTE_NO_EXECUTE (1ull << 63)
 #define PTE_ADDRESS    0x000ffffffffff000ull
 
@@ -58,6 +59,8 @@ static uint64_t leaf_bits(int rights)
 {
     if (rights == PAGING_FREE)
         return 0;
+    if (rights == PAGING_BEYOND)
+        return PTE_BEYOND;
     if (rights & PROT_EXEC)
         return PTE_LEAF;
     if (rights & PROT_WRITE)
@@ -252,7 +255,9 @@ int paging_rights(uintptr_t address)
     if (!paging_is_there())
         return PROT_READ | PROT_WRITE;
     if (!(leaf & PTE_PRESENT))
-        return leaf & PTE_RESERVED ? PROT_NONE : PAGING_FREE;
+        return leaf & PTE_RESERVED ? PROT_NONE
+               : leaf & PTE_BEYOND ? PAGING_BEYOND
+                                   : PAGING_FREE;
     return PROT_READ | (leaf & PTE_WRITE ? PROT_WRITE : 0) |
            (leaf & PTE_NO_EXECUTE ? 0 : PROT_EXEC);
 }
@@ -279,4 +284,12 @@ bool paging_is_reserved(uintptr_t address)
     uint64_t leaf = leaf_of(address);
 
     return !(leaf & PTE_PRESENT) && (leaf & PTE_RESERVED);
+}
+
+FAULT_NO_VECTORS
+bool paging_is_beyond(uintptr_t address)
+{
+    uint64_t leaf = leaf_of(address);
+
+    return !(leaf & PTE_PRESENT) && (leaf & PTE_BEYOND);
 }

@@ -36,6 +36,9 @@
 /* Rights of memory that nobody has mapped; others are PROT_* of mmap. */
 #define PAGING_FREE (-1)
 
+/* The same of mapped memory behind the end of a file: SIGBUS. */
+#define PAGING_BEYOND 8
+
 /*
  * Whether there is anything to edit: not under a machine that keeps its tables
  * to itself.
@@ -43,7 +46,7 @@
 bool paging_is_there(void) MEMORY_WEAK;
 
 /*
- * Gives whole pages these rights: PAGING_FREE, or PROT_*, of which PROT_WRITE
+ * Gives whole pages these rights: PAGING_*, or PROT_*, of which PROT_WRITE
  * and PROT_EXEC together are refused. Lowered ones may still be accessible
  * until paging_flush(). Returns 0, -ENOMEM if there is no memory for a table or
  * an address has no page at all, -EACCES.
@@ -57,7 +60,7 @@ int paging_protect(uintptr_t from, uintptr_t to, int rights) MEMORY_WEAK;
  */
 bool paging_prepare(void) MEMORY_WEAK;
 
-/* The rights of the page of an address: PROT_*, or PAGING_FREE. */
+/* The rights of the page of an address: PROT_*, or PAGING_*. */
 int paging_rights(uintptr_t address) MEMORY_WEAK;
 
 /* Makes sure that what was lowered cannot be accessed any more. */
@@ -74,6 +77,9 @@ bool paging_is_mapped(uintptr_t address, size_t bytes, bool write) MEMORY_WEAK;
 
 /* Whether the byte is mapped with PROT_NONE. From a fault stack, too. */
 bool paging_is_reserved(uintptr_t address) MEMORY_WEAK;
+
+/* Whether it is behind the end of a mapped file. From a fault stack, too. */
+bool paging_is_beyond(uintptr_t address) MEMORY_WEAK;
 
 /* Flushes one page, or all (flush.S). */
 void paging_flush_page(uintptr_t address);

@@ -140,7 +140,16 @@ int tmpfs_load_all(struct tmpfs_node *node);
  */
 int tmpfs_reserve(struct tmpfs_node *node, off_t offset, size_t bytes);
 
-/* Sets the size; what is cut off is freed, or zero if it comes back. */
+/*
+ * Opens mapped pages that are closed, as they are behind the end, for a file
+ * of this size. Returns 0 or -ENOSPC.
+ */
+int tmpfs_open_mapped(const struct tmpfs_node *node, off_t bytes);
+
+/*
+ * Sets the size; what is cut off is freed, or zero if it comes back. Returns 0
+ * or -ENOSPC.
+ */
 int tmpfs_resize(struct tmpfs_node *node, off_t bytes);
 
 /* Makes [offset, offset + bytes) zeroes, as far as they are in the file. */

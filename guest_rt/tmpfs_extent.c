@@ -2,6 +2,7 @@
 /* Files in memory: the memory. */
 #include <string.h>
 
+#include "guest_rt/memory.h"
 #include "guest_rt/pool.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/tmpfs.h"
@@ -310,17 +311,17 @@ static void cut(struct tmpfs_extent *extent, off_t end, off_t old_end)
     zero(extent, end, old_end);
 }
 
-int tmpfs_resize(struct tmpfs_node *node, off_t bytes)
+int tmpfs_open_mapped(const struct tmpfs_node *node, off_t bytes)
+{
+    return memory_file_sized && memory_file_sized(&node->vnode, bytes) ? -ENOSPC
+                                                                       : 0;
+}
+
+static void shrink(struct tmpfs_node *node, off_t old, off_t bytes)
 {
     struct tmpfs_file *file = &node->file;
-    off_t old = node->size;
-    struct tmpfs_extent *last = tmpfs_find(node, old);
 
-    node->size = bytes;
-    /* Who had the last page mapped may have written behind the end. */
-    if (bytes > old && last && !last->borrowed)
-        zero(last, old, page_up(old));
-    for (unsigned i = file->count; i-- > 0 && bytes < old;) {
+    for (unsigned i = file->count; i-- > 0;) {
         struct tmpfs_extent *extent = &file->extents[i];
 
         if (end_of(extent) <= bytes)
@@ -332,6 +333,25 @@ int tmpfs_resize(struct tmpfs_node *node, off_t bytes)
         else
             cut(extent, bytes, old);
     }
+    if (memory_file_sized)
+        memory_file_sized(&node->vnode, bytes);
+}
+
+int tmpfs_resize(struct tmpfs_node *node, off_t bytes)
+{
+    off_t old = node->size;
+    struct tmpfs_extent *last = tmpfs_find(node, old);
+    /* What is cut off is cleared, as far as it is mapped. */
+    int error = tmpfs_open_mapped(node, bytes < old ? PTRDIFF_MAX : bytes);
+
+    if (error)
+        return error;
+    node->size = bytes;
+    /* Who had the last page mapped may have written behind the end. */
+    if (bytes > old && last && !last->borrowed)
+        zero(last, old, page_up(old));
+    if (bytes < old)
+        shrink(node, old, bytes);
     return 0;
 }
 

@@ -113,10 +113,12 @@ static long write_file(struct file *file, const struct iovec *iov, int count,
     if (total > SIZE_MAX_BYTES - (off_t)TMPFS_PAGE - at)
         return -EFBIG;
     error = tmpfs_reserve(node, at, (size_t)total);
+    if (!error && at > node->size)
+        error = tmpfs_resize(node, at);
+    if (!error && at + total > node->size)
+        error = tmpfs_open_mapped(node, at + total);
     if (error)
         return error;
-    if (at > node->size)
-        tmpfs_resize(node, at);
     for (int i = 0; i < count; i++) {
         copy_in(node, iov[i].iov_base, iov[i].iov_len, at);
         at += (off_t)iov[i].iov_len;
@@ -240,7 +242,7 @@ static int allocate(struct file *file, int mode, off_t offset, off_t bytes)
         offset < node->size)
         error = tmpfs_clear(node, offset, bytes);
     if (!error && !keep_size && offset + bytes > node->size)
-        node->size = offset + bytes;
+        error = tmpfs_resize(node, offset + bytes);
     if (!error)
         node->modified = node->changed = tmpfs_now();
     return error;

@@ -75,10 +75,13 @@ static bool is_later(int fd, struct timespec then)
            (now.tv_sec == then.tv_sec && now.tv_nsec > then.tv_nsec);
 }
 
-/* Longer than a tick of the clock that files have. */
+/* Longer than a tick of the clock that files have; without a sleep. */
 static void wait_a_tick(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+    clock_t end = clock() + CLOCKS_PER_SEC / 50;
+
+    while (clock() < end)
+        ;
 }
 
 static void check_times(int fd)
@@ -133,6 +136,53 @@ static void check_locks(int fd)
     munmap(at, PAGE);
 }
 
+/* Whether touching it is what it is behind the end of a file. */
+static bool is_beyond(char *at)
+{
+    return FAULTS(peek(at)) && seen_signal == SIGBUS &&
+           seen_code == BUS_ADRERR && seen_address == at;
+}
+
+static void check_end(void)
+{
+    int fd = open(NAME "-end", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    char *at, *other, byte = 'x';
+
+    CHECK("a short file", fd >= 0 && ftruncate(fd, PAGE + 10) == 0);
+    at = mmap(NULL, 6 * PAGE, DATA, MAP_SHARED, fd, 0);
+    other = mmap(NULL, 3 * PAGE, DATA, MAP_SHARED, fd, 2 * PAGE);
+    CHECK("its last page is there",
+          at != MAP_FAILED && can_write(at + PAGE) && is_all(at, 2 * PAGE, 0));
+    CHECK("pages behind it are not", is_beyond(at + 2 * PAGE) &&
+                                         is_beyond(at + 6 * PAGE - 1) &&
+                                         is_beyond(other));
+    CHECK("nor for system calls",
+          pread(fd, at + 2 * PAGE, 1, 0) == -1 && errno == EFAULT);
+    at[PAGE + 10] = 'b';
+    CHECK("a longer file has zeroes",
+          ftruncate(fd, 3 * PAGE) == 0 && at[PAGE + 10] == 0 &&
+              is_all(other, PAGE, 0) && is_beyond(at + 3 * PAGE));
+    CHECK("written to be longer",
+          pwrite(fd, &byte, 1, 4 * PAGE) == 1 && other[2 * PAGE] == 'x' &&
+              is_all(at + 3 * PAGE, PAGE, 0) && is_beyond(at + 5 * PAGE));
+    at[3 * PAGE] = 's';
+    CHECK("cut short", ftruncate(fd, 3 * PAGE) == 0 &&
+                           is_beyond(at + 3 * PAGE) &&
+                           is_beyond(other + 2 * PAGE) && can_read(other));
+    CHECK("one mapping less",
+          munmap(other, 3 * PAGE) == 0 && is_beyond(at + 3 * PAGE));
+    CHECK("longer without mappings", munmap(at, 6 * PAGE) == 0 &&
+                                         ftruncate(fd, 6 * PAGE) == 0 &&
+                                         pwrite(fd, &byte, 1, 5 * PAGE) == 1);
+    at = mmap(NULL, 7 * PAGE, DATA, MAP_PRIVATE, fd, 0);
+    CHECK("what was cut off is zero",
+          is_all(at, 5 * PAGE, 0) && at[5 * PAGE] == 'x');
+    CHECK("private mappings end, too", is_beyond(at + 6 * PAGE));
+    munmap(at, 7 * PAGE);
+    close(fd);
+    unlink(NAME "-end");
+}
+
 static void check_refusals(int fd)
 {
     int reader = open(NAME, O_RDONLY), writer = open(NAME, O_WRONLY);
@@ -169,6 +219,7 @@ void check_files(void)
     check_times(fd);
     check_growth(fd);
     check_locks(fd);
+    check_end();
     check_refusals(fd);
     close(fd);
     unlink(NAME);
