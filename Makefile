@@ -194,7 +194,7 @@ build/mayfly-cc build/mayfly-c++: build/%: guest_rt/%
 
 .SECONDEXPANSION:
 # What mounts disks says so.
-build/images/persist.elf: MAYFLY_CC_FLAGS := --ext4
+build/images/persist.elf build/images/races.elf: MAYFLY_CC_FLAGS := --ext4
 
 build/images/%.elf: $$(wildcard images/$$*/*.[chS]) \
 		$$(shell find images/$$*/files -type f 2>/dev/null) build/mayfly-cc \

@@ -210,7 +210,9 @@ int tmpfs_symlink(struct vnode *directory, const char *name, const char *target,
 
 int tmpfs_link(struct vnode *directory, const char *name, struct vnode *node)
 {
-    int error = add(directory, name, node);
+    int error = tmpfs_node(node)->links || node->linkable
+                    ? add(directory, name, node)
+                    : -ENOENT;
 
     if (!error) {
         tmpfs_node(node)->links++;

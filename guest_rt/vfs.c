@@ -42,19 +42,20 @@ void vnode_put(struct vnode *node)
 
 void vnode_adopt(struct vnode *directory, const char *name, struct vnode *node)
 {
+    struct vnode *old = NULL;
+
     if (node == node->fs->root)
         return;
     if (node->parent != directory) {
-        struct vnode *old = node->parent;
-
+        old = node->parent;
         node->parent = vnode_get(directory);
-        vnode_put(old);
     }
-    if (node->name && strcmp(node->name, name) == 0)
-        return;
-    if (node->name)
-        pool_free(node->name, strlen(node->name) + 1);
-    node->name = pool_copy_string(name, strlen(name));
+    if (!node->name || strcmp(node->name, name) != 0) {
+        if (node->name)
+            pool_free(node->name, strlen(node->name) + 1);
+        node->name = pool_copy_string(name, strlen(name));
+    }
+    vnode_put(old); /* which may wait for a disk */
 }
 
 int vnode_stat(struct vnode *node, struct stat *stat)

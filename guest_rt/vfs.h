@@ -19,6 +19,14 @@
  * Everything runs with the runtime's lock held. Functions that block (on a
  * device) may let other threads in; they see to it themselves that their own
  * structures bear that (struct mutex).
+ *
+ * Whoever changes the names in a directory holds its `names` from the look at
+ * what is there to the end of the change, so that what was found is still so
+ * when a file system is called. A rename between two directories holds those of
+ * both, and there is one at a time in a file system (`moving`): so nobody waits
+ * in a circle, and where a directory is does not change while that is checked.
+ * Whoever looks up only holds nothing, and looks again if there was a rename
+ * meanwhile: its answer may be where the node was before.
  */
 
 #include <limits.h>
@@ -82,7 +90,7 @@ struct vnode_ops {
                  struct vnode **made);
     int (*symlink)(struct vnode *directory, const char *name,
                    const char *target, struct vnode **made);
-    /* Gives `node` a further name. */
+    /* Gives `node` a further name. -ENOENT: it has none, and is not linkable */
     int (*link)(struct vnode *directory, const char *name, struct vnode *node);
     /* `node` is what the name stands for, and not a directory. */
     int (*unlink)(struct vnode *directory, const char *name,
@@ -133,6 +141,8 @@ struct vfs {
     struct vnode *root;   /* the rest is vfs.c's */
     struct vnode *covers; /* the directory it is mounted on */
     struct vfs *next;
+    struct mutex moving; /* from one directory to another */
+    unsigned renames;    /* so far */
 };
 
 struct vnode {
@@ -143,6 +153,8 @@ struct vnode {
     dev_t device; /* of S_IFCHR and S_IFBLK */
 
     /* vfs.c's own. */
+    struct mutex names;    /* of a directory: who changes them */
+    bool linkable;         /* has no name yet, and may get one (O_TMPFILE) */
     struct vnode *parent;  /* where it was found last; of roots, where they
                               are mounted; holds a reference */
     char *name;            /* its name there */
@@ -202,6 +214,8 @@ struct vfs_walk {
     unsigned links;          /* followed so far */
     bool must_be_directory;  /* the path ends with a slash, or a dot */
     bool is_special;         /* the last name is "/", "." or "..": `at` is it */
+    bool changes;            /* the last name is looked up to be changed */
+    struct vnode *held;      /* `at`, if its names are held for that */
     char name[NAME_MAX + 1]; /* the last name */
 };
 
@@ -222,7 +236,8 @@ int vfs_walk_start(struct vfs_walk *walk, struct vnode *base, const char *path);
 /*
  * Looks up the last name; symbolic links are followed if `follow`, or if the
  * path ends with a slash, and `at` and `name` are then those of the end. Sets
- * *found to NULL if there is no such name. Returns 0 or -errno.
+ * *found to NULL if there is no such name. If the walk `changes`, the names in
+ * `at` are held from here to vfs_walk_end(). Returns 0 or -errno.
  */
 int vfs_walk_last(struct vfs_walk *walk, bool follow, struct vnode **found);
 

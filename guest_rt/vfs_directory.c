@@ -11,12 +11,14 @@
 
 static int go_to(struct vnode *node)
 {
+    struct vnode *old = vfs_directory;
+
     if (!S_ISDIR(node->type)) {
         vnode_put(node);
         return -ENOTDIR;
     }
-    vnode_put(vfs_directory);
     vfs_directory = node;
+    vnode_put(old); /* which may wait for a disk */
     return 0;
 }
 
@@ -86,8 +88,23 @@ static bool is_removed(struct vnode *node)
            stat.st_nlink == 0;
 }
 
+/* Writes a directory's path, with its NUL, into a buffer. */
+static long write_path(struct vnode *directory, char *buffer, size_t bytes)
+{
+    long length;
+
+    if (is_removed(directory))
+        return -ENOENT;
+    length = vfs_path_of(directory, buffer, bytes - 1);
+    if (length < 0)
+        return length;
+    buffer[length] = '\0';
+    return length + 1;
+}
+
 static long working_directory(char *buffer, size_t bytes)
 {
+    struct vnode *directory;
     long length = vfs_start();
 
     if (length)
@@ -98,13 +115,10 @@ static long working_directory(char *buffer, size_t bytes)
         return -ERANGE;
     if (!user_can_write(buffer, bytes))
         return -EFAULT;
-    if (is_removed(vfs_directory))
-        return -ENOENT;
-    length = vfs_path_of(vfs_directory, buffer, bytes - 1);
-    if (length < 0)
-        return length;
-    buffer[length] = '\0';
-    return length + 1;
+    directory = vnode_get(vfs_directory);
+    length = write_path(directory, buffer, bytes);
+    vnode_put(directory);
+    return length;
 }
 
 long __mayfly_sys_getcwd(long buffer, long bytes)

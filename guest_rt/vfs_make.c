@@ -31,6 +31,7 @@ static int make_last(struct vfs_walk *walk, mode_t mode, dev_t device,
     int error;
 
     walk->must_be_directory = false; /* a link there is in the way */
+    walk->changes = true;
     error = vfs_walk_last(walk, false, made);
     if (error)
         return error;
@@ -120,6 +121,7 @@ static int link_last(struct vfs_walk *walk, struct vnode *node)
     int error;
 
     walk->must_be_directory = false;
+    walk->changes = true;
     error = vfs_walk_last(walk, false, &there);
     if (error)
         return error;
@@ -133,7 +135,10 @@ static int link_last(struct vfs_walk *walk, struct vnode *node)
         return -EROFS;
     if (S_ISDIR(node->type) || !walk->at->ops->link)
         return -EPERM;
-    return walk->at->ops->link(walk->at, walk->name, node);
+    error = walk->at->ops->link(walk->at, walk->name, node);
+    if (!error)
+        node->linkable = false;
+    return error;
 }
 
 static long link_at(long old_fd, const char *old_path, long fd,
@@ -220,6 +225,7 @@ static int remove_last(struct vfs_walk *walk, bool is_rmdir)
     if (walk->is_special)
         return special_error(walk->name, is_rmdir);
     walk->must_be_directory = false; /* a link is not followed */
+    walk->changes = true;
     error = vfs_walk_last(walk, false, &node);
     walk->must_be_directory = must_be_directory;
     if (!error && !node)

@@ -81,6 +81,7 @@ static int open_unnamed(struct vnode *base, const char *path, int flags,
     vnode_put(directory);
     if (error)
         return error;
+    made->linkable = !(flags & O_EXCL);
     error = vfs_open_node(made, flags & ~O_TMPFILE, opened);
     vnode_put(made);
     return error;
@@ -110,9 +111,10 @@ static int find_or_create(struct vfs_walk *walk, int flags, mode_t mode,
                           struct vnode **node, bool *created)
 {
     bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
-    bool again = !exclusive; /* another thread may make it meanwhile */
+    bool again = !exclusive; /* the host of a share may make it meanwhile */
     int error;
 
+    walk->changes = flags & O_CREAT;
     for (;;) {
         error = vfs_walk_last(walk, !(flags & O_NOFOLLOW) && !exclusive, node);
         if (error)

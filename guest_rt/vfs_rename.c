@@ -27,7 +27,31 @@ static int start_end(struct end *end, long fd, const char *path)
         return -EBUSY;
     end->slash = end->at.walk.must_be_directory;
     end->at.walk.must_be_directory = false; /* links are not followed */
+    return 0;
+}
+
+static int find_end(struct end *end)
+{
     return vfs_walk_last(&end->at.walk, false, &end->node);
+}
+
+/* Holds the names in both directories (vfs.h). */
+static void hold_ends(struct vnode *from, struct vnode *to)
+{
+    if (from != to) {
+        mutex_lock(&from->fs->moving);
+        mutex_lock(&from->names);
+    }
+    mutex_lock(&to->names);
+}
+
+static void release_ends(struct vnode *from, struct vnode *to)
+{
+    mutex_unlock(&to->names);
+    if (from != to) {
+        mutex_unlock(&from->names);
+        mutex_unlock(&from->fs->moving);
+    }
 }
 
 static void finish_end(struct end *end)
@@ -73,8 +97,6 @@ static int check_rename(const struct end *from, const struct end *to,
 
     if (!from->node || (exchange && !to->node))
         return -ENOENT;
-    if (from_directory->fs != to_directory->fs)
-        return -EXDEV;
     if (from_directory->fs->read_only)
         return -EROFS;
     if (flags & RENAME_NOREPLACE && to->node)
@@ -102,10 +124,29 @@ static int rename_ends(struct end *from, struct end *to, unsigned flags)
                                to->node, exchange);
     if (error)
         return error;
+    a->at->fs->renames++;
     vnode_adopt(b->at, b->name, from->node);
     if (exchange)
         vnode_adopt(a->at, a->name, to->node);
     return 0;
+}
+
+static int rename_between(struct end *from, struct end *to, unsigned flags)
+{
+    struct vnode *from_directory = from->at.walk.at;
+    struct vnode *to_directory = to->at.walk.at;
+    int error;
+
+    if (from_directory->fs != to_directory->fs)
+        return -EXDEV;
+    hold_ends(from_directory, to_directory);
+    error = find_end(from);
+    if (!error)
+        error = find_end(to);
+    if (!error)
+        error = rename_ends(from, to, flags);
+    release_ends(from_directory, to_directory);
+    return error;
 }
 
 static long rename_at(long old_fd, const char *old_path, long fd,
@@ -117,7 +158,7 @@ static long rename_at(long old_fd, const char *old_path, long fd,
     if (!error) {
         error = start_end(&to, fd, path);
         if (!error)
-            error = rename_ends(&from, &to, flags);
+            error = rename_between(&from, &to, flags);
         finish_end(&to);
     }
     finish_end(&from);

@@ -51,6 +51,31 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
+/*
+ * Finds a name, and notes where the node is. While the file system waited for
+ * a disk it may have been moved, and noted so: then it is looked for again.
+ */
+static int look_up(struct vnode *directory, const char *name,
+                   struct vnode **node)
+{
+    struct vfs *fs = directory->fs;
+
+    if (!directory->ops->lookup)
+        return -ENOENT;
+    for (;;) {
+        unsigned renames = fs->renames;
+        int error = directory->ops->lookup(directory, name, node);
+
+        if (error)
+            return error;
+        if (fs->renames == renames)
+            break;
+        vnode_put(*node);
+    }
+    vnode_adopt(directory, name, *node);
+    return 0;
+}
+
 /* Finds a name, which may be dots, in the directory. */
 static int find_in(struct vnode *directory, const char *name,
                    struct vnode **found)
@@ -65,12 +90,9 @@ static int find_in(struct vnode *directory, const char *name,
         *found = vnode_get(node);
         return 0;
     }
-    if (!directory->ops->lookup)
-        return -ENOENT;
-    error = directory->ops->lookup(directory, name, &node);
+    error = look_up(directory, name, &node);
     if (error)
         return error;
-    vnode_adopt(directory, name, node);
     while (node->mounted) {
         struct vnode *root = vnode_get(node->mounted);
 
@@ -216,6 +238,21 @@ int vfs_walk_start(struct vfs_walk *walk, struct vnode *base, const char *path)
     return walk_to_last(walk);
 }
 
+static void hold_names(struct vfs_walk *walk)
+{
+    if (!walk->changes || walk->held)
+        return;
+    mutex_lock(&walk->at->names);
+    walk->held = walk->at;
+}
+
+static void release_names(struct vfs_walk *walk)
+{
+    if (walk->held)
+        mutex_unlock(&walk->held->names);
+    walk->held = NULL;
+}
+
 int vfs_walk_last(struct vfs_walk *walk, bool follow, struct vnode **found)
 {
     struct vnode *node;
@@ -229,6 +266,7 @@ int vfs_walk_last(struct vfs_walk *walk, bool follow, struct vnode **found)
             *found = vnode_get(walk->at);
             return 0;
         }
+        hold_names(walk);
         error = find_in(walk->at, walk->name, &node);
         if (error)
             return error == -ENOENT ? 0 : error;
@@ -236,6 +274,7 @@ int vfs_walk_last(struct vfs_walk *walk, bool follow, struct vnode **found)
             error = resolve_link(walk, &node);
         if (error || !through || !S_ISLNK(node->type))
             break;
+        release_names(walk);
         error = follow_link(walk, node);
         vnode_put(node);
         if (!error)
@@ -254,6 +293,7 @@ int vfs_walk_last(struct vfs_walk *walk, bool follow, struct vnode **found)
 
 void vfs_walk_end(struct vfs_walk *walk)
 {
+    release_names(walk);
     if (walk->at)
         vnode_put(walk->at);
     pool_free(walk->buffer, VFS_PATH_MAX);

@@ -6,7 +6,7 @@
 /*
  * All functions may wait for the disk; each takes the file system's lock.
  * Names are neither "." nor ".." and hold no '/'; whether they exist,
- * and of which kind they are, is the caller's to check.
+ * and of which kind they are, is the caller's to check, and to keep so.
  * Every function returns 0 or more, or -errno as Linux has it for that call:
  * -EIO if the disk failed, -EUCLEAN if what is on it makes no sense, and from
  * then on -EROFS for changes.
@@ -99,8 +99,9 @@ int ext4_mkdir(struct ext4_inode *directory, const char *name, mode_t mode,
 int ext4_symlink(struct ext4_inode *directory, const char *name,
                  const char *target, struct ext4_inode **inode);
 
+/* One without a name is -ENOENT unless it is `linkable`. */
 int ext4_link(struct ext4_inode *directory, const char *name,
-              struct ext4_inode *inode);
+              struct ext4_inode *inode, bool linkable);
 
 /* `inode` is what the name stands for. */
 int ext4_unlink(struct ext4_inode *directory, const char *name,

@@ -114,7 +114,7 @@ static int make_symlink(struct vnode *directory, const char *name,
 static int link_node(struct vnode *directory, const char *name,
                      struct vnode *node)
 {
-    return ext4_link(inode_of(directory), name, inode_of(node));
+    return ext4_link(inode_of(directory), name, inode_of(node), node->linkable);
 }
 
 static int unlink_node(struct vnode *directory, const char *name,

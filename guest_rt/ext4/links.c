@@ -8,12 +8,14 @@
 /* ---- Linking and removing ----------------------------------------------- */
 
 static int link_inode(struct ext4_inode *directory, const char *name,
-                      struct ext4_inode *inode)
+                      struct ext4_inode *inode, bool linkable)
 {
     int error = dir_begin(directory);
 
     if (!error && inode->raw.i_links_count >= LINKS_MAX)
         error = -EMLINK;
+    if (!error && !inode->raw.i_links_count && !linkable)
+        error = -ENOENT;
     if (!error)
         error = dir_add(directory, name, inode);
     if (error)
@@ -28,12 +30,12 @@ static int link_inode(struct ext4_inode *directory, const char *name,
 }
 
 int ext4_link(struct ext4_inode *directory, const char *name,
-              struct ext4_inode *inode)
+              struct ext4_inode *inode, bool linkable)
 {
     int error;
 
     fs_enter(directory->fs);
-    error = link_inode(directory, name, inode);
+    error = link_inode(directory, name, inode, linkable);
     return (int)fs_leave(directory->fs, error);
 }
 

@@ -47,6 +47,19 @@ Test(mount_option, threads_share_a_disk)
     cr_assert_str_eq(shell.out, "threads: ok\n", "%s", shell.out);
 }
 
+/* With the device's own thread both really wait, in the middle of their calls.
+ */
+Test(mount_option, threads_at_one_name_have_one_winner)
+{
+    need_programs("mke2fs e2fsck");
+    expect_status(&shell, 0,
+                  MAKE_DISK "for io in inline thread; do\n"
+                            "$mayfly run --io $io --disk $dir/d,mount=/data "
+                            "$images/races.elf -- /data 20 || exit\n"
+                            "done\n" CHECK);
+    cr_assert(strstr(shell.out, "17 of 17 races\n"), "%s", shell.out);
+}
+
 /* The second VM has none of it in its cache, so that mmap waits for the disk.
  */
 Test(mount_option, threads_that_map_a_file_at_once_share_its_pages)

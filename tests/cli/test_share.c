@@ -175,6 +175,15 @@ Test(share_option, serves_many_threads)
     assert_everywhere("threads /h", "threads /h: 0 of 480 failed\n0\n");
 }
 
+Test(share_option, threads_at_one_name_have_one_winner)
+{
+    expect_status(
+        &shell, 0,
+        "mkdir $dir/s\n"
+        "$mayfly run --share $dir/s,rw:/s $images/races.elf -- /s 20");
+    cr_assert(strstr(shell.out, "17 of 17 races\n"), "%s", shell.out);
+}
+
 Test(share_option, may_be_several)
 {
     expect_status(&shell, 1,

@@ -192,3 +192,25 @@ Test(ext4_files, directories_with_an_index_are_kept, .timeout = 120)
     }
     fake_free(&disk);
 }
+
+Test(ext4_files, gives_no_name_to_a_file_that_lost_its_last, .timeout = 60)
+{
+    struct fake_disk disk;
+    struct ext4_inode *root, *file;
+    struct ext4_fs *fs;
+
+    fake_make(&disk, 4, "-b 1024", NULL);
+    fs = files_mount(&disk);
+    root = files_root(fs);
+    file = files_open(root, "a");
+    files_remove(root, "a");
+    cr_assert_eq(ext4_link(root, "b", file, false), -ENOENT);
+    ext4_put(file);
+    cr_assert_eq(ext4_create(root, NULL, S_IFREG | 0644, 0, &file), 0);
+    cr_assert_eq(ext4_link(root, "b", file, true), 0);
+    ext4_put(file);
+    ext4_put(root);
+    cr_assert_eq(ext4_unmount(fs), 0);
+    cr_assert_eq(fake_check(&disk, "-fn"), 0);
+    fake_free(&disk);
+}

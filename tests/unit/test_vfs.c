@@ -535,3 +535,34 @@ Test(tmpfs, survives_random_use, .timeout = 30)
         }
     }
 }
+
+/* ---- Files without names ------------------------------------------------ */
+
+static long link_file(long fd, const char *path)
+{
+    return SYS(linkat, fd, "", AT_FDCWD, path, AT_EMPTY_PATH);
+}
+
+Test(vfs, gives_no_name_to_a_file_that_lost_its_last)
+{
+    long fd = open_new("/tmp/a");
+
+    cr_assert_eq(link_file(fd, "/tmp/b"), 0);
+    cr_assert_eq(SYS(unlink, "/tmp/a"), 0);
+    cr_assert_eq(link_file(fd, "/tmp/a"), 0);
+    cr_assert_eq(SYS(unlink, "/tmp/a"), 0);
+    cr_assert_eq(SYS(unlink, "/tmp/b"), 0);
+    cr_assert_eq(link_file(fd, "/tmp/a"), -ENOENT);
+}
+
+Test(vfs, gives_a_first_name_to_a_file_made_without)
+{
+    long fd = SYS(open, "/tmp", O_RDWR | O_TMPFILE, 0644);
+
+    cr_assert(fd >= 0);
+    cr_assert_eq(link_file(fd, "/tmp/a"), 0);
+    cr_assert_eq(SYS(unlink, "/tmp/a"), 0);
+    cr_assert_eq(link_file(fd, "/tmp/a"), -ENOENT);
+    fd = SYS(open, "/tmp", O_RDWR | O_TMPFILE | O_EXCL, 0644);
+    cr_assert_eq(link_file(fd, "/tmp/a"), -ENOENT);
+}
