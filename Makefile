@@ -213,7 +213,7 @@ include images/programs.mk
 unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 	guest_rt/file*.c guest_rt/vfs*.c guest_rt/tmpfs*.c \
 	guest_rt/pipe*.c guest_rt/select*.c)) $(patsubst %,guest_rt/%.c,dev epoll \
-	eventfd lock memfd sched_wait)
+	eventfd lock memfd sched_wait user_copy)
 
 # suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
 define suite

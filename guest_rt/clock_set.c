@@ -5,24 +5,29 @@
 #include <time.h>
 
 #include "syscalls.h"
+#include "user.h"
 
 long __mayfly_sys_clock_settime(long clock, long time)
 {
-    const struct timespec *wanted = (const struct timespec *)time;
+    struct timespec wanted;
 
-    if ((clockid_t)clock != CLOCK_REALTIME || wanted->tv_sec < 0 ||
-        wanted->tv_nsec < 0 || wanted->tv_nsec >= 1000000000)
+    if ((clockid_t)clock != CLOCK_REALTIME)
+        return -EINVAL;
+    if (USER_GET(wanted, time))
+        return -EFAULT;
+    if (wanted.tv_sec < 0 || wanted.tv_nsec < 0 || wanted.tv_nsec >= 1000000000)
         return -EINVAL;
     return -EPERM;
 }
 
 long __mayfly_sys_settimeofday(long time, long zone)
 {
-    const struct timeval *wanted = (const struct timeval *)time;
+    struct timeval wanted = {0};
 
-    (void)zone;
-    if (wanted && (wanted->tv_sec < 0 || wanted->tv_usec < 0 ||
-                   wanted->tv_usec >= 1000000))
+    if ((time && USER_GET(wanted, time)) ||
+        (zone && !user_can_read((const void *)zone, sizeof(struct timezone))))
+        return -EFAULT;
+    if (wanted.tv_sec < 0 || wanted.tv_usec < 0 || wanted.tv_usec >= 1000000)
         return -EINVAL;
     return -EPERM;
 }

@@ -234,7 +234,7 @@ static const struct file_ops epoll_ops;
 static int check_change(const struct file *self, const struct file *file,
                         int operation, const struct epoll_event *event)
 {
-    if (operation != EPOLL_CTL_DEL && !user_can_reach(event, sizeof(*event)))
+    if (operation != EPOLL_CTL_DEL && !user_can_read(event, sizeof(*event)))
         return -EFAULT;
     if (!file->ops->poll)
         return -EPERM;
@@ -309,7 +309,14 @@ static bool wake_waiting(struct waiter *waiter, uint32_t events)
     return true;
 }
 
-static int block(struct epoll *epoll, uint64_t deadline_ns)
+static bool has_room(const struct epoll_event *events, long most)
+{
+    return user_can_write(events, (size_t)most * sizeof(*events));
+}
+
+/* Others run meanwhile, and may take the room away. */
+static int block(struct epoll *epoll, const struct epoll_event *events,
+                 long most, uint64_t deadline_ns)
 {
     struct waiting self = {{.wake = wake_waiting}, sched_current()};
     int error;
@@ -317,19 +324,20 @@ static int block(struct epoll *epoll, uint64_t deadline_ns)
     wait_add(&epoll->waiting, &self.waiter);
     error = sched_block(deadline_ns);
     wait_remove(&self.waiter);
-    return error;
+    return has_room(events, most) ? error : -EFAULT;
 }
 
 static long wait_for(struct epoll *epoll, struct epoll_event *events, long most,
                      uint64_t deadline_ns)
 {
-    long count;
+    long count = 0;
     int error = 0;
 
     /* A program that always finds something still hears of the devices. */
     source_poll();
-    while (!(count = collect(epoll, events, most)) && deadline_ns && !error)
-        error = block(epoll, deadline_ns);
+    while (error != -EFAULT && !(count = collect(epoll, events, most)) &&
+           deadline_ns && !error)
+        error = block(epoll, events, most, deadline_ns);
     /* What is left is for others that wait. */
     if (epoll->first && epoll->waiting.first)
         wait_wake(&epoll->waiting, EPOLLIN, 1);
@@ -344,7 +352,7 @@ static long wait_on_epoll(long fd, struct epoll_event *events, long most,
 
     if (most <= 0 || most > EVENTS_MOST)
         return -EINVAL;
-    if (!user_can_write(events, (size_t)most * sizeof(*events)))
+    if (!has_room(events, most))
         return -EFAULT;
     self = file_get_io(fd);
     if (!self)

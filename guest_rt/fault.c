@@ -10,6 +10,7 @@
 #include "guest_rt/paging.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched.h"
+#include "guest_rt/user.h"
 
 /* All of this runs on a fault stack: see FAULT_NO_VECTORS. */
 
@@ -188,7 +189,7 @@ uintptr_t fault_stack(struct fault_frame *frame)
         stack -= RED_ZONE_BYTES;
     stack &= -16ul;
     if (stack < HANDLER_BYTES ||
-        !mf_user_ok((void *)(stack - HANDLER_BYTES), HANDLER_BYTES, true))
+        !user_can_write((void *)(stack - HANDLER_BYTES), HANDLER_BYTES))
         return STACK_NONE;
     return stack;
 }

@@ -26,6 +26,7 @@
 #include <sys/uio.h>
 
 #include "sched.h"
+#include "user.h"
 
 struct stat;
 struct file;
@@ -232,13 +233,6 @@ extern unsigned file_limit;
 
 /* ---- For system calls --------------------------------------------------- */
 
-/* Whether the runtime can touch all of this: else it is EFAULT (file_vector.c).
- */
-bool user_can_reach(const void *at, size_t bytes);
-
-/* Whether it can write there. */
-bool user_can_write(const void *at, size_t bytes);
-
 /*
  * Bytes that a vector names, after checking it: or -EINVAL, or -EFAULT.
  */
@@ -249,6 +243,26 @@ long file_check_room(const struct iovec *iov, long count);
 
 /* As file_check_vector(), for a vector of the runtime's own. */
 long file_check_pieces(const struct iovec *iov, long count);
+
+typedef long file_move(struct file *file, const struct iovec *iov, int count,
+                       off_t offset);
+
+/* Reads or writes memory of the program, after those checks. */
+static inline long file_move_pieces(file_move *move, struct file *file,
+                                    const struct iovec *iov, long count,
+                                    off_t offset, bool write)
+{
+    long result;
+
+    if (!move)
+        return -EINVAL;
+    if (wait_watch)
+        wait_watch(iov, (int)count, write);
+    result = move(file, iov, (int)count, offset);
+    if (wait_watch)
+        wait_watch(NULL, 0, write);
+    return result;
+}
 
 /* The boundary of a system call; see sched_restart(). */
 #define FILE_CALL(call)                                                  \

@@ -31,9 +31,8 @@ static long read_at(long fd, const struct iovec *iov, long count, off_t offset)
     if (!result)
         result = file_check_room(iov, count);
     if (result >= 0)
-        result = file->ops->read
-                     ? file->ops->read(file, iov, (int)count, offset)
-                     : -EINVAL;
+        result =
+            file_move_pieces(file->ops->read, file, iov, count, offset, true);
     file_put(file);
     return result;
 }
@@ -51,9 +50,8 @@ static long write_at(long fd, const struct iovec *iov, long count, off_t offset)
     if (!result)
         result = file_check_vector(iov, count);
     if (result >= 0)
-        result = file->ops->write
-                     ? file->ops->write(file, iov, (int)count, offset)
-                     : -EINVAL;
+        result =
+            file_move_pieces(file->ops->write, file, iov, count, offset, false);
     file_put(file);
     return result;
 }

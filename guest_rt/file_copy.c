@@ -13,7 +13,8 @@
 /* The two ends of a copy. */
 struct copy {
     struct file *in, *out;
-    off_t *in_offset, *out_offset; /* NULL: the file's own */
+    off_t *in_offset, *out_offset; /* the program's, or NULL: the file's own */
+    off_t in_at, out_at;           /* where the program's are from then on */
     size_t bytes;
     char *buffer;
 };
@@ -81,27 +82,43 @@ static long copy_all(struct copy *copy)
     return total ? total : moved;
 }
 
-static bool can_reach_offsets(const struct copy *copy)
+/* The files may wait; only before and after that the program's are there. */
+static int take_offsets(struct copy *copy)
 {
-    return (!copy->in_offset ||
-            user_can_write(copy->in_offset, sizeof(off_t))) &&
-           (!copy->out_offset ||
-            user_can_write(copy->out_offset, sizeof(off_t)));
+    if ((copy->in_offset && USER_GET(copy->in_at, copy->in_offset)) ||
+        (copy->out_offset && USER_GET(copy->out_at, copy->out_offset)))
+        return -EFAULT;
+    return 0;
+}
+
+/* Copies, and tells how far. */
+static long copy_and_tell(struct copy *copy)
+{
+    off_t *in = copy->in_offset, *out = copy->out_offset;
+    long result;
+
+    copy->in_offset = in ? &copy->in_at : NULL;
+    copy->out_offset = out ? &copy->out_at : NULL;
+    result = copy_all(copy);
+    if ((in && USER_PUT(in, copy->in_at)) ||
+        (out && USER_PUT(out, copy->out_at)))
+        return -EFAULT;
+    return result;
 }
 
 /* What both calls check. */
-static long check_copy(const struct copy *copy)
+static long check_copy(struct copy *copy)
 {
     if (!copy->in || !copy->out || !file_can_read(copy->in) ||
         !file_can_write(copy->out))
         return -EBADF;
-    if (!can_reach_offsets(copy))
+    if (take_offsets(copy))
         return -EFAULT;
     if ((copy->in_offset && !copy->in->ops->seek) ||
         (copy->out_offset && !copy->out->ops->seek))
         return -ESPIPE;
-    if ((copy->in_offset && *copy->in_offset < 0) ||
-        (copy->out_offset && *copy->out_offset < 0) || !copy->in->ops->read ||
+    if ((copy->in_offset && copy->in_at < 0) ||
+        (copy->out_offset && copy->out_at < 0) || !copy->in->ops->read ||
         !copy->out->ops->write)
         return -EINVAL;
     return 0;
@@ -130,7 +147,7 @@ static long send_file(long out, long in, off_t *offset, size_t bytes)
     if (!result && copy.out->flags & O_APPEND)
         result = -EINVAL;
     if (!result)
-        result = copy_all(&copy);
+        result = copy_and_tell(&copy);
     put_files(&copy);
     return result;
 }
@@ -156,8 +173,8 @@ static long check_regular(const struct copy *copy)
 /* Ranges of one file must not overlap. */
 static bool ranges_overlap(const struct copy *copy)
 {
-    off_t in = copy->in_offset ? *copy->in_offset : copy->in->offset;
-    off_t out = copy->out_offset ? *copy->out_offset : copy->out->offset;
+    off_t in = copy->in_offset ? copy->in_at : copy->in->offset;
+    off_t out = copy->out_offset ? copy->out_at : copy->out->offset;
     off_t distance = in < out ? out - in : in - out;
 
     return copy->in->node == copy->out->node && (size_t)distance < copy->bytes;
@@ -183,7 +200,7 @@ static long copy_range(long in, off_t *in_offset, long out, off_t *out_offset,
     if (!result && ranges_overlap(&copy))
         result = -EINVAL;
     if (!result)
-        result = copy_all(&copy);
+        result = copy_and_tell(&copy);
     put_files(&copy);
     return result;
 }

@@ -13,7 +13,7 @@ static long set_nonblocking(struct file *file, const int *on)
 {
     int flags = file->flags & ~O_NONBLOCK, error = 0;
 
-    if (!user_can_reach(on, sizeof(*on)))
+    if (!user_can_read(on, sizeof(*on)))
         return -EFAULT;
     if (*on)
         flags |= O_NONBLOCK;

@@ -198,7 +198,8 @@ long file_lock(struct file *file, int command, struct flock *wanted)
 
     if (file->flags & O_PATH)
         return -EBADF;
-    if (!user_can_reach(wanted, sizeof(*wanted)))
+    if (get ? !user_can_write(wanted, sizeof(*wanted))
+            : !user_can_read(wanted, sizeof(*wanted)))
         return -EFAULT;
     if (wanted->l_type != F_RDLCK && wanted->l_type != F_WRLCK &&
         (get || wanted->l_type != F_UNLCK))

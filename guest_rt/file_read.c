@@ -17,8 +17,7 @@ static long read_vector(struct file *file, const struct iovec *iov, long count)
     result = file_check_room(iov, count);
     if (result < 0)
         return result;
-    return file->ops->read ? file->ops->read(file, iov, (int)count, FILE_HERE)
-                           : -EINVAL;
+    return file_move_pieces(file->ops->read, file, iov, count, FILE_HERE, true);
 }
 
 long __mayfly_sys_readv(long fd, long vector, long count)

@@ -6,16 +6,6 @@
 /* In every image: rather small than fast. */
 #pragma GCC optimize("Os")
 
-bool user_can_reach(const void *at, size_t bytes)
-{
-    return mf_user_ok(at, bytes, false);
-}
-
-bool user_can_write(const void *at, size_t bytes)
-{
-    return mf_user_ok(at, bytes, true);
-}
-
 long file_check_pieces(const struct iovec *iov, long count)
 {
     size_t total = 0;
@@ -28,7 +18,7 @@ long file_check_pieces(const struct iovec *iov, long count)
         total += iov[i].iov_len;
     }
     for (long i = 0; i < count; i++)
-        if (!user_can_reach(iov[i].iov_base, iov[i].iov_len))
+        if (!user_can_read(iov[i].iov_base, iov[i].iov_len))
             return -EFAULT;
     return (long)total;
 }
@@ -36,7 +26,7 @@ long file_check_pieces(const struct iovec *iov, long count)
 long file_check_vector(const struct iovec *iov, long count)
 {
     if ((unsigned)count <= FILE_IOV_MAX &&
-        !user_can_reach(iov, (size_t)count * sizeof(*iov)))
+        !user_can_read(iov, (size_t)count * sizeof(*iov)))
         return -EFAULT;
     return file_check_pieces(iov, count);
 }

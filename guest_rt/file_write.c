@@ -17,8 +17,8 @@ static long write_vector(struct file *file, const struct iovec *iov, long count)
     result = file_check_vector(iov, count);
     if (result < 0)
         return result;
-    return file->ops->write ? file->ops->write(file, iov, (int)count, FILE_HERE)
-                            : -EINVAL;
+    return file_move_pieces(file->ops->write, file, iov, count, FILE_HERE,
+                            false);
 }
 
 long __mayfly_sys_writev(long fd, long vector, long count)

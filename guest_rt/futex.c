@@ -81,6 +81,16 @@ static long requeue(uintptr_t from, uintptr_t to, unsigned count)
 
 /* ---- Operations --------------------------------------------------------- */
 
+/* Returns 0 if the word has this value, -EAGAIN if not, or -EFAULT. */
+static int compare_word(uintptr_t address, uint32_t value)
+{
+    const uint32_t *word = futex_word(address);
+
+    if (!user_can_read(word, sizeof(*word)))
+        return -EFAULT;
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE) == value ? 0 : -EAGAIN;
+}
+
 static long wait(uintptr_t address, uint32_t value, uint64_t deadline_ns,
                  uint32_t bits)
 {
@@ -90,8 +100,9 @@ static long wait(uintptr_t address, uint32_t value, uint64_t deadline_ns,
 
     if (!bits)
         return -EINVAL;
-    if (__atomic_load_n(futex_word(address), __ATOMIC_ACQUIRE) != value)
-        return -EAGAIN;
+    result = compare_word(address, value);
+    if (result)
+        return result;
     wait_add(futex_bucket(address), &self.waiter);
     while (self.waiter.queue && !result)
         result = sched_block(deadline_ns);
@@ -150,9 +161,10 @@ static long change_word(uint32_t *word, uint32_t code)
 static long wake_op(uintptr_t address, unsigned count, uintptr_t address2,
                     unsigned count2, uint32_t code)
 {
-    long answer = change_word(futex_word(address2), code);
-    long woken;
+    long answer = -EFAULT, woken;
 
+    if (futex_is_there(address2))
+        answer = change_word(futex_word(address2), code);
     if (answer < 0)
         return answer;
     woken = futex_wake(address, count);
@@ -168,11 +180,10 @@ static long wake_and_requeue(uintptr_t address, unsigned count,
                              uintptr_t address2, unsigned count2,
                              const uint32_t *value)
 {
-    long woken, moved;
+    long moved, woken = value ? compare_word(address, *value) : 0;
 
-    if (value &&
-        __atomic_load_n(futex_word(address), __ATOMIC_ACQUIRE) != *value)
-        return -EAGAIN;
+    if (woken)
+        return woken;
     woken = futex_wake(address, count);
     if (woken < 0)
         return woken;
@@ -186,6 +197,38 @@ static long wake_and_requeue(uintptr_t address, unsigned count,
 
 #define FLAGS      (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)
 #define COMMAND(o) ((o) & ~FLAGS)
+
+static bool is_word(uintptr_t address)
+{
+    return !(address >> 47);
+}
+
+/*
+ * What Linux refuses of addresses whatever is there: the words themselves are
+ * looked at by who reads them.
+ */
+static long check_words(long operation, uintptr_t address, uintptr_t address2)
+{
+    switch (COMMAND(operation)) {
+    case FUTEX_WAKE_OP:
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+        if (address2 & 3)
+            return -EINVAL;
+        if (!is_word(address2))
+            return -EFAULT;
+        break;
+    default:
+        break;
+    }
+    if (address & 3)
+        return -EINVAL;
+    if (!is_word(address) ||
+        (!(operation & FUTEX_PRIVATE_FLAG) &&
+         !user_can_read(futex_word(address), sizeof(uint32_t))))
+        return -EFAULT;
+    return 0;
+}
 
 /* Whether the fourth argument is a time. */
 static bool has_timeout(long command)
@@ -210,24 +253,26 @@ static uint64_t from_realtime(uint64_t ns)
 }
 
 /* Sets the monotonic deadline. Returns 0 or -errno. */
-static long read_timeout(long operation, const struct timespec *timeout,
-                         uint64_t *deadline_ns)
+static long read_timeout(long operation, long from, uint64_t *deadline_ns)
 {
     long command = COMMAND(operation);
+    struct timespec timeout;
     uint64_t ns;
 
     *deadline_ns = WAIT_NO_END;
     if (operation & FUTEX_CLOCK_REALTIME && command != FUTEX_WAIT_BITSET &&
         command != FUTEX_LOCK_PI2)
         return -ENOSYS;
-    if (!timeout)
+    if (!from)
         return 0;
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-        timeout->tv_nsec >= 1000000000)
+    if (USER_GET(timeout, from))
+        return -EFAULT;
+    if (timeout.tv_sec < 0 || timeout.tv_nsec < 0 ||
+        timeout.tv_nsec >= 1000000000)
         return -EINVAL;
-    if (timeout->tv_sec >= LONG_MAX / 1000000000)
+    if (timeout.tv_sec >= LONG_MAX / 1000000000)
         return 0;
-    ns = (uint64_t)timeout->tv_sec * 1000000000u + (uint64_t)timeout->tv_nsec;
+    ns = (uint64_t)timeout.tv_sec * 1000000000u + (uint64_t)timeout.tv_nsec;
     if (command == FUTEX_WAIT)
         ns += mf_clock_monotonic();
     else if (command == FUTEX_LOCK_PI || operation & FUTEX_CLOCK_REALTIME)
@@ -284,14 +329,11 @@ long futex_call(long address, long operation, long value, long timeout,
     long command = COMMAND(operation), result;
     uint64_t deadline_ns = WAIT_NO_END;
 
-    if (address & 3)
-        return -EINVAL;
-    if (has_timeout(command)) {
-        result = read_timeout(operation, (const struct timespec *)timeout,
-                              &deadline_ns);
-        if (result)
-            return result;
-    }
+    result = check_words(operation, (uintptr_t)address, (uintptr_t)address2);
+    if (!result && has_timeout(command))
+        result = read_timeout(operation, timeout, &deadline_ns);
+    if (result)
+        return result;
     do {
         mf_lock();
         result = do_call((uintptr_t)address, operation, value, deadline_ns,

@@ -4,6 +4,7 @@
 #define GUEST_RT_FUTEX_H
 
 #include "thread.h"
+#include "user.h"
 
 /* The size of the head of a robust list, which set_robust_list(2) is told. */
 #define ROBUST_HEAD_BYTES 24
@@ -51,6 +52,12 @@ struct futex_waiter *futex_find(struct waiter *from, uintptr_t address);
 static inline uint32_t *futex_word(uintptr_t address)
 {
     return (uint32_t *)address;
+}
+
+/* Whether the word is there to be changed. */
+static inline bool futex_is_there(uintptr_t address)
+{
+    return user_can_write(futex_word(address), sizeof(uint32_t));
 }
 
 /* FUTEX_LOCK_PI and its family. Deadlines are monotonic. */

@@ -7,6 +7,7 @@
 #include "guest_rt/futex.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/user.h"
 
 #define COMMAND(operation) \
     ((operation) & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
@@ -14,11 +15,9 @@
 /* When a wait with this timeout ends; a relative one is monotonic. */
 static uint64_t deadline_of(long operation, const struct timespec *timeout)
 {
-    uint64_t time;
+    uint64_t time =
+        (uint64_t)timeout->tv_sec * 1000000000 + (uint64_t)timeout->tv_nsec;
 
-    if (!timeout)
-        return UINT64_MAX;
-    time = (uint64_t)timeout->tv_sec * 1000000000 + (uint64_t)timeout->tv_nsec;
     if (COMMAND(operation) == FUTEX_WAIT)
         return mf_clock_monotonic() + time;
     if (operation & FUTEX_CLOCK_REALTIME)
@@ -34,6 +33,9 @@ long __mayfly_sys_futex(long address, long operation, long value, long timeout,
                         long address2, long value3)
 {
     long command = COMMAND(operation);
+    uint64_t deadline_ns = UINT64_MAX;
+    struct timespec time;
+    uint32_t word;
 
     if (futex_call)
         return futex_call(address, operation, value, timeout, address2, value3);
@@ -41,8 +43,14 @@ long __mayfly_sys_futex(long address, long operation, long value, long timeout,
         return 0;
     if (command != FUTEX_WAIT && command != FUTEX_WAIT_BITSET)
         return -ENOSYS;
-    if (__atomic_load_n((int *)address, __ATOMIC_ACQUIRE) != (int)value)
+    if (address & 3)
+        return -EINVAL;
+    if (USER_GET(word, address) || (timeout && USER_GET(time, timeout)))
+        return -EFAULT;
+    if (word != (uint32_t)value)
         return -EAGAIN;
-    mf_sleep_until(deadline_of(operation, (const struct timespec *)timeout));
+    if (timeout)
+        deadline_ns = deadline_of(operation, &time);
+    mf_sleep_until(deadline_ns);
     return -ETIMEDOUT;
 }

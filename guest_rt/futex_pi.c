@@ -30,7 +30,8 @@ static void hand_over(uintptr_t address, uint32_t died)
         }
         sched_wake(next->thread);
     }
-    __atomic_store_n(futex_word(address), word, __ATOMIC_RELEASE);
+    if (futex_is_there(address))
+        __atomic_store_n(futex_word(address), word, __ATOMIC_RELEASE);
 }
 
 static long wait_for_owner(uintptr_t address, struct thread *owner,
@@ -54,10 +55,12 @@ static long wait_for_owner(uintptr_t address, struct thread *owner,
 long futex_lock_pi(uintptr_t address, uint64_t deadline_ns, bool try)
 {
     uint32_t self = (uint32_t)thread_current->tid;
-    uint32_t *word = futex_word(address);
-    uint32_t old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    uint32_t *word = futex_word(address), old;
     struct thread *owner;
 
+    if (!futex_is_there(address))
+        return -EFAULT;
+    old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     if (!(old & WORD_OWNER)) {
         __atomic_store_n(word, old | self, __ATOMIC_RELEASE);
         return 0;
@@ -75,8 +78,11 @@ long futex_lock_pi(uintptr_t address, uint64_t deadline_ns, bool try)
 
 long futex_unlock_pi(uintptr_t address)
 {
-    uint32_t word = __atomic_load_n(futex_word(address), __ATOMIC_ACQUIRE);
+    uint32_t word;
 
+    if (!futex_is_there(address))
+        return -EFAULT;
+    word = __atomic_load_n(futex_word(address), __ATOMIC_ACQUIRE);
     if ((word & WORD_OWNER) != (uint32_t)thread_current->tid)
         return -EPERM;
     hand_over(address, 0);
@@ -118,7 +124,7 @@ static void release(const struct thread *dead, uintptr_t entry, long offset)
     uintptr_t address = (entry & ~UINT64_C(1)) + (uintptr_t)offset;
     uint32_t word;
 
-    if (!entry || address & 3)
+    if (!entry || address & 3 || !futex_is_there(address))
         return;
     word = __atomic_load_n(futex_word(address), __ATOMIC_ACQUIRE);
     if ((word & WORD_OWNER) != (uint32_t)dead->tid)
@@ -131,21 +137,23 @@ static void release(const struct thread *dead, uintptr_t entry, long offset)
 
 void futex_release_owned(struct thread *thread)
 {
-    const struct robust_head *head = thread->robust_list;
+    uintptr_t head = (uintptr_t)thread->robust_list;
+    struct robust_head list;
 
-    if (head) {
-        uintptr_t pending = head->pending, entry = head->next;
+    /* What is not there any more ends the list. */
+    if (head && !USER_GET(list, head)) {
+        uintptr_t entry = list.next, next;
 
-        for (unsigned i = 0;
-             i < LIST_MAX && (entry & ~UINT64_C(1)) != (uintptr_t)head; i++) {
+        for (unsigned i = 0; i < LIST_MAX && (entry & ~UINT64_C(1)) != head;
+             i++) {
             /* The link is read before the entry is anybody else's. */
-            uintptr_t next = *(uintptr_t *)(entry & ~UINT64_C(1));
-
-            if (entry != pending)
-                release(thread, entry, head->offset);
+            if (USER_GET(next, entry & ~UINT64_C(1)))
+                break;
+            if (entry != list.pending)
+                release(thread, entry, list.offset);
             entry = next;
         }
-        release(thread, pending, head->offset);
+        release(thread, list.pending, list.offset);
     }
     hand_over_all(thread);
 }

@@ -8,6 +8,7 @@
 #include "signals.h"
 #include "syscalls.h"
 #include "thread.h"
+#include "user.h"
 
 #define NS_PER_S  1000000000u
 #define NS_PER_US 1000u
@@ -87,7 +88,7 @@ long __mayfly_sys_getitimer(long which, long result)
 
     if (which < 0 || which >= TIMERS)
         return -EINVAL;
-    if (!mf_user_ok((void *)result, sizeof(struct itimerval), true))
+    if (!user_can_write((void *)result, sizeof(struct itimerval)))
         return -EFAULT;
     mf_lock();
     *(struct itimerval *)result = (struct itimerval){
@@ -104,8 +105,8 @@ long __mayfly_sys_setitimer(long which, long wanted, long result)
     uint64_t value_ns = 0, interval_ns = 0;
     struct itimerval old;
 
-    if ((new && !mf_user_ok(new, sizeof(*new), false)) ||
-        (result && !mf_user_ok((void *)result, sizeof(old), true)))
+    if ((new && !user_can_read(new, sizeof(*new))) ||
+        (result && !user_can_write((void *)result, sizeof(old))))
         return -EFAULT;
     if (which < 0 || which >= TIMERS ||
         (new && (ns_of(&new->it_value, &value_ns) ||

@@ -57,7 +57,7 @@ static long call(long pid, long resource, const struct rlimit *wanted,
         return -ESRCH;
     if (resource < 0 || resource >= RLIM_NLIMITS)
         return -EINVAL;
-    if ((wanted && !user_can_reach(wanted, sizeof(*wanted))) ||
+    if ((wanted && !user_can_read(wanted, sizeof(*wanted))) ||
         (result && !user_can_write(result, sizeof(*result))))
         return -EFAULT;
     fill();

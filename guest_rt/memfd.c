@@ -19,7 +19,7 @@ static long create(const char *name, unsigned flags)
         return error;
     if (flags & ~(unsigned)(MFD_CLOEXEC | MFD_ALLOW_SEALING))
         return -EINVAL;
-    if (!user_can_reach(name, 1))
+    if (!user_can_read_string(name, NAME_BYTES_MAX + 1))
         return -EFAULT;
     if (strnlen(name, NAME_BYTES_MAX + 1) > NAME_BYTES_MAX)
         return -EINVAL;

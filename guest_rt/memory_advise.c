@@ -10,6 +10,7 @@
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/user.h"
 
 /* Clears memory, whatever its rights are. Returns 0 or -ENOMEM. */
 static int clear(uintptr_t from, uintptr_t to)
@@ -105,7 +106,7 @@ long __mayfly_sys_mincore(long address, long length, long result)
     mf_lock();
     if (!bytes || !memory_is_mapped((uintptr_t)address, bytes))
         error = -ENOMEM;
-    else if (!mf_user_ok((void *)result, bytes / MEMORY_PAGE, true))
+    else if (!user_can_write((void *)result, bytes / MEMORY_PAGE))
         error = -EFAULT;
     else
         memset((void *)result, 1, bytes / MEMORY_PAGE);

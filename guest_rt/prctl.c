@@ -6,14 +6,18 @@
 
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
+#include "guest_rt/user.h"
 
 /* Core dumps are the monitor's business; the setting is remembered. */
 static long dumpable = 1;
 
-static void set_name(const char *name)
+static long set_name(const char *name)
 {
+    if (!user_can_read_string(name, THREAD_NAME_BYTES - 1))
+        return -EFAULT;
     strncpy(thread_current->name, name, THREAD_NAME_BYTES - 1);
     thread_current->name[THREAD_NAME_BYTES - 1] = '\0';
+    return 0;
 }
 
 long __mayfly_sys_prctl(long option, long a, long b, long c, long d)
@@ -23,11 +27,9 @@ long __mayfly_sys_prctl(long option, long a, long b, long c, long d)
     (void)d;
     switch ((int)option) {
     case PR_SET_NAME:
-        set_name((const char *)a);
-        return 0;
+        return set_name((const char *)a);
     case PR_GET_NAME:
-        memcpy((char *)a, thread_current->name, THREAD_NAME_BYTES);
-        return 0;
+        return USER_PUT(a, thread_current->name);
     case PR_GET_DUMPABLE:
         return dumpable;
     case PR_SET_DUMPABLE:

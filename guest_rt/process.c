@@ -13,6 +13,9 @@
 #include "guest_rt/sched.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
+#include "guest_rt/user.h"
+
+#define KERNEL_SYSINFO_BYTES 112
 
 /* arch_prctl(2)'s codes; musl has no header for them. */
 #define ARCH_SET_GS 0x1001
@@ -53,6 +56,8 @@ long __mayfly_sys_set_tid_address(long address)
 
 long __mayfly_sys_arch_prctl(long code, long argument)
 {
+    long base;
+
     switch (code) {
     case ARCH_SET_FS:
         __asm__ volatile("wrfsbase %0" : : "r"(argument) : "memory");
@@ -61,11 +66,11 @@ long __mayfly_sys_arch_prctl(long code, long argument)
         __asm__ volatile("wrgsbase %0" : : "r"(argument) : "memory");
         return 0;
     case ARCH_GET_FS:
-        __asm__ volatile("rdfsbase %0" : "=r"(*(long *)argument));
-        return 0;
+        __asm__ volatile("rdfsbase %0" : "=r"(base));
+        return USER_PUT(argument, base);
     case ARCH_GET_GS:
-        __asm__ volatile("rdgsbase %0" : "=r"(*(long *)argument));
-        return 0;
+        __asm__ volatile("rdgsbase %0" : "=r"(base));
+        return USER_PUT(argument, base);
     default:
         return -EINVAL;
     }
@@ -73,10 +78,8 @@ long __mayfly_sys_arch_prctl(long code, long argument)
 
 long __mayfly_sys_uname(long result)
 {
-    struct utsname *names = (struct utsname *)result;
     const char *host = option_get("hostname", 0);
-
-    *names = (struct utsname){
+    struct utsname names = {
         .sysname = "Linux", /* the system calls are Linux's */
         .nodename = "mayfly",
         .release = "6.1.0-mayfly",
@@ -84,15 +87,15 @@ long __mayfly_sys_uname(long result)
         .machine = "x86_64",
     };
     if (host)
-        strlcpy(names->nodename, host, sizeof(names->nodename));
-    return 0;
+        strlcpy(names.nodename, host, sizeof(names.nodename));
+    return USER_PUT(result, names);
 }
 
 long __mayfly_sys_sysinfo(long result)
 {
     const struct mf_boot *boot = mf_boot_page();
 
-    *(struct sysinfo *)result = (struct sysinfo){
+    struct sysinfo info = {
         .uptime = mf_clock_monotonic() / 1000000000,
         .totalram = boot->mem_bytes,
         .freeram = mf_memory_free_bytes
@@ -101,5 +104,7 @@ long __mayfly_sys_sysinfo(long result)
         .procs = 1,
         .mem_unit = 1,
     };
-    return 0;
+
+    /* musl's structure has more room behind the kernel's. */
+    return user_put((void *)result, &info, KERNEL_SYSINFO_BYTES);
 }

@@ -7,6 +7,7 @@
 
 #include "runtime.h"
 #include "syscalls.h"
+#include "user.h"
 
 /*
  * The program starts as root and may become another user, as Linux's
@@ -61,9 +62,9 @@ long __mayfly_sys_getegid(void)
 static long get_three(const struct ids *ids, long real, long effective,
                       long saved)
 {
-    *(unsigned *)real = ids->real;
-    *(unsigned *)effective = ids->effective;
-    *(unsigned *)saved = ids->saved;
+    if (USER_PUT(real, ids->real) || USER_PUT(effective, ids->effective) ||
+        USER_PUT(saved, ids->saved))
+        return -EFAULT;
     return 0;
 }
 
@@ -182,9 +183,10 @@ long __mayfly_sys_getgroups(long count, long list)
 {
     if ((int)count < 0 || ((int)count > 0 && (int)count < group_count))
         return -EINVAL;
-    if ((int)count > 0)
-        memcpy((void *)list, more_groups,
-               (size_t)group_count * sizeof(more_groups[0]));
+    if ((int)count > 0 &&
+        user_put((void *)list, more_groups,
+                 (size_t)group_count * sizeof(more_groups[0])))
+        return -EFAULT;
     return group_count;
 }
 
@@ -196,8 +198,9 @@ long __mayfly_sys_setgroups(long count, long list)
         return -EINVAL;
     if (count > GROUPS_MAX)
         return -ENOMEM;
-    memcpy(more_groups, (const void *)list,
-           (size_t)count * sizeof(more_groups[0]));
+    if (user_get(more_groups, (const void *)list,
+                 (size_t)count * sizeof(more_groups[0])))
+        return -EFAULT;
     group_count = (int)count;
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "runtime.h"
 #include "syscalls.h"
+#include "user.h"
 
 #define HOST_NAME_MOST 64
 
@@ -28,7 +29,7 @@ static unsigned words_of(struct __user_cap_header_struct *header)
 
 static long check(struct __user_cap_header_struct *header, unsigned *words)
 {
-    if (!mf_user_ok(header, sizeof(*header), true))
+    if (!user_can_write(header, sizeof(*header)))
         return -EFAULT;
     *words = words_of(header);
     if (!*words)
@@ -58,7 +59,7 @@ long __mayfly_sys_capget(long header, long data)
         return error == -EINVAL ? 0 : error;
     if (error)
         return error;
-    if (!mf_user_ok(to, words * sizeof(*to), true))
+    if (!user_can_write(to, words * sizeof(*to)))
         return -EFAULT;
     for (unsigned i = 0; i < words; i++)
         to[i] = held(i);
@@ -75,7 +76,7 @@ long __mayfly_sys_capset(long header, long data)
 
     if (error)
         return error;
-    if (!mf_user_ok(from, words * sizeof(*from), false))
+    if (!user_can_read(from, words * sizeof(*from)))
         return -EFAULT;
     for (unsigned i = 0; i < words; i++)
         if (from[i].permitted & ~held(i).permitted ||

@@ -9,6 +9,7 @@
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/user.h"
 
 /*
  * ChaCha20 with fast key erasure: every request first replaces the key by part
@@ -73,7 +74,7 @@ void mf_random_fill(void *buffer, size_t bytes)
 }
 
 /* Others have their turn in between. */
-#define PART_BYTES 65536l
+#define PART_BYTES 65536
 
 long __mayfly_sys_getrandom(long buffer, long bytes, long flags)
 {
@@ -84,12 +85,19 @@ long __mayfly_sys_getrandom(long buffer, long bytes, long flags)
     if (bytes < 0)
         return -EFAULT;
     for (long done = 0; done < bytes; done += PART_BYTES) {
-        long left = bytes - done;
+        size_t part = (size_t)(bytes - done);
+        char *to = (char *)buffer + done;
+        bool there;
 
+        if (part > PART_BYTES)
+            part = PART_BYTES;
         mf_lock();
-        mf_random_fill((char *)buffer + done,
-                       (size_t)(left < PART_BYTES ? left : PART_BYTES));
+        there = user_can_write(to, part);
+        if (there)
+            mf_random_fill(to, part);
         mf_unlock();
+        if (!there)
+            return done ? done : -EFAULT;
     }
     return bytes;
 }

@@ -62,13 +62,6 @@ uint64_t mf_memory_free_bytes(void) __attribute__((weak));
 extern uint64_t mf_memory_limit_bytes __attribute__((weak));
 
 /*
- * Whether [at, at + bytes) can be read, or written too: for pointers that a
- * program gives to a system call. Without paging.c it says only whether there
- * is such memory, and costs next to nothing.
- */
-bool mf_user_ok(const void *at, size_t bytes, bool write);
-
-/*
  * Zeroed memory for the runtime's own use, in whole pages, from where mmap
  * takes it. Returns NULL if there is not enough; whoever asked owns it.
  */

@@ -120,8 +120,16 @@ int sched_block_uninterrupted(uint64_t deadline_ns);
 /* Lets a thread go on that has blocked, or will not block when it tries to. */
 void sched_wake(struct thread *thread);
 
-/* Waits on one queue, once: what sched_block() does and returns. */
+/* Waits on one queue, once: as sched_block(), or -EFAULT (wait_watch()). */
 int wait_on(struct wait_queue *queue, uint64_t deadline_ns);
+
+/*
+ * Names the memory that the running thread's call was given: wait_on() looks
+ * again whether it is there, and returns -EFAULT if not. NULL ends that.
+ */
+struct iovec;
+void wait_watch(const struct iovec *iov, int count, bool write)
+    __attribute__((weak));
 
 /*
  * Whether a system call that was interrupted (-EINTR) is to be made again:

@@ -10,6 +10,7 @@
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
+#include "guest_rt/user.h"
 
 long __mayfly_sys_sched_yield(void)
 {
@@ -66,11 +67,11 @@ static long check_call(long tid, long pointer)
 long __mayfly_sys_sched_setscheduler(long tid, long policy, long param)
 {
     long error = check_call(tid, param);
+    int priority; /* the kernel's struct sched_param */
 
-    if (error)
-        return error;
-    return check_priority(policy,
-                          ((struct sched_param *)param)->sched_priority);
+    if (!error)
+        error = USER_GET(priority, param);
+    return error ? error : check_priority(policy, priority);
 }
 
 long __mayfly_sys_sched_getscheduler(long tid)
@@ -87,12 +88,10 @@ long __mayfly_sys_sched_setparam(long tid, long param)
 
 long __mayfly_sys_sched_getparam(long tid, long param)
 {
+    static const int priority;
     long error = check_call(tid, param);
 
-    /* The kernel's structure is its first int. */
-    if (!error)
-        *(int *)param = 0;
-    return error;
+    return error ? error : USER_PUT(param, priority);
 }
 
 long __mayfly_sys_sched_get_priority_max(long policy)
@@ -109,39 +108,43 @@ long __mayfly_sys_sched_get_priority_min(long policy)
 
 long __mayfly_sys_sched_rr_get_interval(long tid, long result)
 {
+    static const struct timespec slice = {.tv_nsec = 10000000};
     long error = check_call(tid, result);
 
-    if (!error)
-        *(struct timespec *)result = (struct timespec){.tv_nsec = 10000000};
-    return error;
+    return error ? error : USER_PUT(result, slice);
 }
 
 /* ---- One processor ------------------------------------------------------ */
 
 long __mayfly_sys_sched_getaffinity(long tid, long bytes, long mask)
 {
+    static const long first = 1;
+
     if ((unsigned)bytes < sizeof(long) || bytes % (long)sizeof(long))
         return -EINVAL;
     if (!is_known((int)tid))
         return -ESRCH;
-    *(long *)mask = 1;
-    return sizeof(long);
+    return USER_PUT(mask, first) ? -EFAULT : (long)sizeof(first);
 }
 
 long __mayfly_sys_sched_setaffinity(long tid, long bytes, long mask)
 {
+    unsigned char first = 0;
+
+    if ((unsigned)bytes > 0 && USER_GET(first, mask))
+        return -EFAULT;
     if (!is_known((int)tid))
         return -ESRCH;
-    return (unsigned)bytes > 0 && *(const char *)mask & 1 ? 0 : -EINVAL;
+    return first & 1 ? 0 : -EINVAL;
 }
 
 long __mayfly_sys_getcpu(long cpu, long node, long unused)
 {
+    static const unsigned first;
+
     (void)unused;
-    if (cpu)
-        *(unsigned *)cpu = 0;
-    if (node)
-        *(unsigned *)node = 0;
+    if ((cpu && USER_PUT(cpu, first)) || (node && USER_PUT(node, first)))
+        return -EFAULT;
     return 0;
 }
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Wait queues, and the mutex made of one. */
+#include <errno.h>
+#include <sys/uio.h>
+
 #include "guest_rt/thread.h"
+#include "guest_rt/user.h"
 
 /* ---- Queues ------------------------------------------------------------- */
 
@@ -62,6 +66,26 @@ static bool wake_thread(struct waiter *waiter, uint32_t events)
     return true;
 }
 
+void wait_watch(const struct iovec *iov, int count, bool write)
+{
+    thread_current->pieces = iov;
+    thread_current->piece_count = count;
+    thread_current->pieces_written = write;
+}
+
+/* Others have run: they may have unmapped or protected it. */
+static bool is_watched_there(const struct thread *self)
+{
+    const struct iovec *iov = self->pieces;
+
+    for (int i = 0; iov && i < self->piece_count; i++)
+        if (self->pieces_written
+                ? !user_can_write(iov[i].iov_base, iov[i].iov_len)
+                : !user_can_read(iov[i].iov_base, iov[i].iov_len))
+            return false;
+    return true;
+}
+
 int wait_on(struct wait_queue *queue, uint64_t deadline_ns)
 {
     struct thread_waiter self = {{.wake = wake_thread}, thread_current};
@@ -70,7 +94,7 @@ int wait_on(struct wait_queue *queue, uint64_t deadline_ns)
     wait_add(queue, &self.waiter);
     result = sched_block(deadline_ns);
     wait_remove(&self.waiter);
-    return result;
+    return is_watched_there(self.thread) ? result : -EFAULT;
 }
 
 /* ---- Mutexes ------------------------------------------------------------ */

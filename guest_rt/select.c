@@ -104,7 +104,7 @@ int select_deadline(const struct timespec *timeout, uint64_t *deadline_ns)
     *deadline_ns = WAIT_NO_END;
     if (!timeout)
         return 0;
-    if (!user_can_reach(timeout, sizeof(*timeout)))
+    if (!user_can_read(timeout, sizeof(*timeout)))
         return -EFAULT;
     if (timeout->tv_sec < 0 || (uint64_t)timeout->tv_nsec >= NS_PER_S)
         return -EINVAL;
@@ -131,4 +131,14 @@ struct timespec select_time_left(uint64_t deadline_ns)
 
     return (struct timespec){(time_t)(left / NS_PER_S),
                              (long)(left % NS_PER_S)};
+}
+
+void select_give_left(struct timespec *timeout, uint64_t deadline_ns)
+{
+    struct timespec left;
+
+    if (!timeout || !deadline_ns || deadline_ns == WAIT_NO_END)
+        return;
+    left = select_time_left(deadline_ns);
+    (void)USER_PUT(timeout, left);
 }

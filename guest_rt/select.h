@@ -41,10 +41,13 @@ uint64_t select_deadline_ms(int timeout_ms);
 /* What is left of it then, for the calls that tell. */
 struct timespec select_time_left(uint64_t deadline_ns);
 
+/* Tells it, if there was a timeout; as Linux does, only if that can be. */
+void select_give_left(struct timespec *timeout, uint64_t deadline_ns);
+
 /* signals.h: the mask of ppoll, pselect6 and epoll_pwait. */
 long signal_mask_for_call(long wanted, long bytes) __attribute__((weak));
 
-/* Sets that mask, if there are signals. Returns 0 or -EINVAL. */
+/* Sets that mask, if there are signals. Returns 0 or -errno. */
 static inline long select_mask(const void *mask, long bytes)
 {
     return mask && signal_mask_for_call

@@ -36,6 +36,9 @@ static long wait_for(struct select_one *entries, struct pollfd *fds,
 
     if (error)
         return error;
+    /* Others have run. */
+    if (!user_can_write(fds, count * sizeof(*fds)))
+        return -EFAULT;
     for (unsigned i = 0; i < count; i++) {
         fds[i].revents = (short)entries[i].found;
         found += entries[i].found != 0;
@@ -84,8 +87,7 @@ static long poll_masked(struct pollfd *fds, unsigned long count,
         result = select_mask(mask, bytes);
     if (!result)
         result = poll_all(fds, count, deadline_ns);
-    if (timeout && deadline_ns && deadline_ns != WAIT_NO_END)
-        *timeout = select_time_left(deadline_ns);
+    select_give_left(timeout, deadline_ns);
     return result;
 }
 

@@ -99,6 +99,16 @@ static long answer(const struct sets *sets, const struct select_one *entries)
     return found;
 }
 
+static bool can_reach_sets(const struct sets *sets)
+{
+    size_t bytes = ((size_t)sets->count + WORD_BITS - 1) / WORD_BITS * 8;
+
+    for (int set = 0; set < SETS; set++)
+        if (sets->bits[set] && !user_can_write(sets->bits[set], bytes))
+            return false;
+    return true;
+}
+
 static long wait_for(const struct sets *sets, uint64_t deadline_ns)
 {
     unsigned count = count_wanted(sets);
@@ -116,6 +126,9 @@ static long wait_for(const struct sets *sets, uint64_t deadline_ns)
         put_files(entries, count);
     else
         result = select_wait(entries, count, deadline_ns);
+    /* Others have run. */
+    if (!result && !can_reach_sets(sets))
+        result = -EFAULT;
     if (!result)
         result = answer(sets, entries);
     pool_free(entries, bytes);
@@ -126,7 +139,6 @@ static long select_sets(int count, uint64_t *in, uint64_t *out, uint64_t *ex,
                         uint64_t deadline_ns)
 {
     struct sets sets = {{in, out, ex}, (unsigned)count};
-    size_t bytes;
 
     if (count < 0)
         return -EINVAL;
@@ -134,11 +146,7 @@ static long select_sets(int count, uint64_t *in, uint64_t *out, uint64_t *ex,
     if (sets.count > COUNT_LEAST && sets.count > file_table.count)
         sets.count =
             file_table.count > COUNT_LEAST ? file_table.count : COUNT_LEAST;
-    bytes = ((size_t)sets.count + WORD_BITS - 1) / WORD_BITS * 8;
-    for (int set = 0; set < SETS; set++)
-        if (sets.bits[set] && !user_can_write(sets.bits[set], bytes))
-            return -EFAULT;
-    return wait_for(&sets, deadline_ns);
+    return can_reach_sets(&sets) ? wait_for(&sets, deadline_ns) : -EFAULT;
 }
 
 /* ---- System calls ------------------------------------------------------- */
@@ -146,12 +154,13 @@ static long select_sets(int count, uint64_t *in, uint64_t *out, uint64_t *ex,
 static long select_timeval(long count, long in, long out, long ex,
                            struct timeval *timeout)
 {
-    struct timespec time, left;
     uint64_t deadline_ns = WAIT_NO_END;
+    struct timespec time, left;
+    struct timeval told;
     long result;
 
     if (timeout) {
-        if (!user_can_reach(timeout, sizeof(*timeout)))
+        if (!user_can_read(timeout, sizeof(*timeout)))
             return -EFAULT;
         if (timeout->tv_usec < 0)
             return -EINVAL;
@@ -166,7 +175,8 @@ static long select_timeval(long count, long in, long out, long ex,
                          (uint64_t *)ex, deadline_ns);
     if (timeout && deadline_ns && deadline_ns != WAIT_NO_END) {
         left = select_time_left(deadline_ns);
-        *timeout = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
+        told = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
+        (void)USER_PUT(timeout, told);
     }
     return result;
 }
@@ -194,7 +204,7 @@ static long select_masked(long count, long in, long out, long ex,
     long result = select_deadline(timeout, &deadline_ns);
 
     if (!result && mask) {
-        if (!user_can_reach(mask, sizeof(*mask)))
+        if (!user_can_read(mask, sizeof(*mask)))
             return -EFAULT;
         result = select_mask(mask->signals, (long)mask->bytes);
     }
@@ -202,8 +212,7 @@ static long select_masked(long count, long in, long out, long ex,
         return result;
     result = select_sets((int)count, (uint64_t *)in, (uint64_t *)out,
                          (uint64_t *)ex, deadline_ns);
-    if (timeout && deadline_ns && deadline_ns != WAIT_NO_END)
-        *timeout = select_time_left(deadline_ns);
+    select_give_left(timeout, deadline_ns);
     return result;
 }
 

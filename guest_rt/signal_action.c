@@ -6,6 +6,7 @@
 #include "signals.h"
 #include "syscalls.h"
 #include "thread.h"
+#include "user.h"
 
 /*
  * Handlers are run where system calls end: who can install one gets the code
@@ -29,17 +30,22 @@ static void set_action(int number, const struct signal_action *wanted)
 
 long __mayfly_sys_rt_sigaction(long number, long wanted, long old, long bytes)
 {
-    struct signal_action before;
+    struct signal_action before, action;
+    int error = 0;
 
-    if (number < 1 || number > SIGNALS || bytes != sizeof(uint64_t) ||
+    if (bytes != sizeof(uint64_t))
+        return -EINVAL;
+    if (wanted && USER_GET(action, wanted))
+        return -EFAULT;
+    if (number < 1 || number > SIGNALS ||
         (wanted && (signal_bit((int)number) & SIGNALS_UNBLOCKABLE)))
         return -EINVAL;
     mf_lock();
     before = mf_signal_actions[number - 1];
     if (wanted)
-        set_action((int)number, (const struct signal_action *)wanted);
+        set_action((int)number, &action);
     if (old)
-        *(struct signal_action *)old = before;
+        error = USER_PUT(old, before);
     mf_unlock();
-    return 0;
+    return error;
 }

@@ -8,6 +8,7 @@
 #include "hypercall.h"
 #include "signals.h"
 #include "thread.h"
+#include "user.h"
 
 /* Flags of the context, as Linux has them for 64-bit programs. */
 #define UC_FP_XSTATE         1u /* the vector state is XSAVE's */
@@ -196,14 +197,17 @@ static bool run_handler(const struct signal_info *info,
 long signal_mask_for_call(long wanted, long bytes)
 {
     struct thread_signals *self = &thread_current->signals;
+    uint64_t mask;
 
     if (!wanted)
         return 0;
-    if (bytes != sizeof(uint64_t))
+    if (bytes != sizeof(mask))
         return -EINVAL;
+    if (USER_GET(mask, wanted))
+        return -EFAULT;
     self->saved_mask = self->blocked;
     self->has_saved_mask = true;
-    signal_set_mask(*(const uint64_t *)wanted);
+    signal_set_mask(mask);
     mf_runtime_lock.due = true;
     return 0;
 }

@@ -185,9 +185,9 @@ long __mayfly_sys_signalfd4(long fd, long wanted, long bytes, long flags)
 
     if (bytes != sizeof(set) || flags & ~(SFD_CLOEXEC | SFD_NONBLOCK))
         return -EINVAL;
-    if (!mf_user_ok((const void *)wanted, sizeof(set), false))
+    if (USER_GET(set, wanted))
         return -EFAULT;
-    set = *(const uint64_t *)wanted & ~SIGNALS_UNBLOCKABLE;
+    set &= ~SIGNALS_UNBLOCKABLE;
     mf_lock();
     signal_host_await(set);
     result = (int)fd == -1 ? create(set, (int)flags) : change(fd, set);

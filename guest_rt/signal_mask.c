@@ -6,6 +6,7 @@
 #include "signals.h"
 #include "syscalls.h"
 #include "thread.h"
+#include "user.h"
 
 /* Sets *blocked to the mask that `how` makes of it. Returns 0 or -EINVAL. */
 static int change_mask(long how, uint64_t set, uint64_t *blocked)
@@ -27,20 +28,22 @@ static int change_mask(long how, uint64_t set, uint64_t *blocked)
 
 long __mayfly_sys_rt_sigprocmask(long how, long wanted, long old, long bytes)
 {
-    uint64_t before, blocked;
+    uint64_t before, blocked, set;
     int error = 0;
 
-    if (bytes != sizeof(uint64_t))
+    if (bytes != sizeof(set))
         return -EINVAL;
+    if (wanted && USER_GET(set, wanted))
+        return -EFAULT;
     mf_lock();
     before = blocked = thread_current->signals.blocked;
     if (wanted)
-        error = change_mask(how, *(const uint64_t *)wanted, &blocked);
+        error = change_mask(how, set, &blocked);
     if (!error) {
         if (blocked != before)
             signal_set_mask(blocked);
         if (old)
-            *(uint64_t *)old = before;
+            error = USER_PUT(old, before);
     }
     mf_unlock();
     return error;
@@ -49,12 +52,13 @@ long __mayfly_sys_rt_sigprocmask(long how, long wanted, long old, long bytes)
 long __mayfly_sys_rt_sigpending(long result, long bytes)
 {
     uint64_t pending;
+    int error;
 
     if ((size_t)bytes > sizeof(pending))
         return -EINVAL;
     mf_lock();
     pending = signal_pending() & thread_current->signals.blocked;
-    memcpy((void *)result, &pending, (size_t)bytes);
+    error = user_put((void *)result, &pending, (size_t)bytes);
     mf_unlock();
-    return 0;
+    return error;
 }

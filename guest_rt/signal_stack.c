@@ -5,6 +5,7 @@
 #include "signals.h"
 #include "syscalls.h"
 #include "thread.h"
+#include "user.h"
 
 static long set_stack(struct thread_signals *self, const stack_t *wanted)
 {
@@ -21,10 +22,12 @@ static long set_stack(struct thread_signals *self, const stack_t *wanted)
 long __mayfly_sys_sigaltstack(long wanted, long old)
 {
     struct thread_signals *self;
-    stack_t before;
+    stack_t before, stack;
     bool on_it;
     long result = 0;
 
+    if (wanted && USER_GET(stack, wanted))
+        return -EFAULT;
     mf_lock();
     self = &thread_current->signals;
     before = signal_stack(self);
@@ -32,9 +35,9 @@ long __mayfly_sys_sigaltstack(long wanted, long old)
     if (on_it)
         before.ss_flags |= SS_ONSTACK;
     if (wanted)
-        result = on_it ? -EPERM : set_stack(self, (const stack_t *)wanted);
+        result = on_it ? -EPERM : set_stack(self, &stack);
     if (!result && old)
-        *(stack_t *)old = before;
+        result = USER_PUT(old, before);
     mf_unlock();
     return result;
 }

@@ -7,20 +7,24 @@
 #include "signals.h"
 #include "syscalls.h"
 #include "thread.h"
+#include "user.h"
 
-/* Sets *deadline_ns, monotonic; NULL is never. Returns 0 or -EINVAL. */
-static int read_timeout(const struct timespec *timeout, uint64_t *deadline_ns)
+/* Sets *deadline_ns, monotonic; 0 is never. Returns 0 or -errno. */
+static int read_timeout(long from, uint64_t *deadline_ns)
 {
     uint64_t now = mf_clock_monotonic(), ns;
+    struct timespec timeout;
 
     *deadline_ns = WAIT_NO_END;
-    if (!timeout)
+    if (!from)
         return 0;
-    if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 ||
-        timeout->tv_nsec >= 1000000000)
+    if (USER_GET(timeout, from))
+        return -EFAULT;
+    if (timeout.tv_sec < 0 || timeout.tv_nsec < 0 ||
+        timeout.tv_nsec >= 1000000000)
         return -EINVAL;
-    if (__builtin_mul_overflow((uint64_t)timeout->tv_sec, 1000000000u, &ns) ||
-        __builtin_add_overflow(ns, (uint64_t)timeout->tv_nsec + now, &ns))
+    if (__builtin_mul_overflow((uint64_t)timeout.tv_sec, 1000000000u, &ns) ||
+        __builtin_add_overflow(ns, (uint64_t)timeout.tv_nsec + now, &ns))
         return 0;
     *deadline_ns = ns;
     return 0;
@@ -52,17 +56,23 @@ long __mayfly_sys_rt_sigtimedwait(long wanted, long result, long timeout,
 {
     uint64_t deadline_ns, set;
     struct signal_info info;
+    siginfo_t told;
     long number;
 
-    if (bytes != sizeof(set) ||
-        read_timeout((const struct timespec *)timeout, &deadline_ns))
+    if (bytes != sizeof(set))
         return -EINVAL;
-    set = *(const uint64_t *)wanted & ~SIGNALS_UNBLOCKABLE;
+    if (USER_GET(set, wanted))
+        return -EFAULT;
+    number = read_timeout(timeout, &deadline_ns);
+    if (number)
+        return number;
+    set &= ~SIGNALS_UNBLOCKABLE;
     mf_lock();
     signal_host_await(set);
     number = await(set, deadline_ns, &info);
     mf_unlock();
-    if (number > 0 && result)
-        signal_fill_info((siginfo_t *)result, &info);
-    return number;
+    if (number <= 0 || !result)
+        return number;
+    signal_fill_info(&told, &info);
+    return USER_PUT(result, told) ? -EFAULT : number;
 }

@@ -126,7 +126,7 @@ void signal_pipe(void);
 /*
  * For ppoll, pselect6 and epoll_pwait: blocks the signals in the set at
  * `wanted` (0: does nothing) until the system call returns; a handler that then
- * runs is called with that mask still in force. Returns 0 or -EINVAL.
+ * runs is called with that mask still in force. Returns 0, -EINVAL or -EFAULT.
  */
 long signal_mask_for_call(long wanted, long bytes) __attribute__((weak));
 

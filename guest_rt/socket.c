@@ -23,39 +23,6 @@
         mf_unlock();                           \
     } while ((result) == -EINTR && sched_restart())
 
-/* ---- Names --------------------------------------------------------------- */
-
-/* A name that a program gives. Returns 0 or -errno. */
-static int read_name(long address, long bytes, struct socket_name *name)
-{
-    if ((int)bytes < 0 || (size_t)(int)bytes > sizeof(name->raw))
-        return -EINVAL;
-    if (!address && bytes)
-        return -EFAULT;
-    *name = (struct socket_name){.bytes = (socklen_t)bytes};
-    memcpy(name->raw, (const void *)address, (size_t)bytes);
-    /* A path may fill its field to the end. */
-    return 0;
-}
-
-/* Hands a name to a program, cut to its room. Returns 0 or -errno. */
-static int write_name(const struct socket_name *name, long address,
-                      long bytes_at)
-{
-    socklen_t *bytes = (socklen_t *)bytes_at;
-
-    if (!address)
-        return 0;
-    if (!bytes)
-        return -EFAULT;
-    if ((int)*bytes < 0)
-        return -EINVAL;
-    memcpy((void *)address, name->raw,
-           *bytes < name->bytes ? *bytes : name->bytes);
-    *bytes = name->bytes;
-    return 0;
-}
-
 /* ---- Making them --------------------------------------------------------- */
 
 static int create(int domain, int type, int protocol, struct socket **socket)
@@ -94,10 +61,15 @@ long __mayfly_sys_socket(long domain, long type, long protocol)
 
 /* ---- Naming and connecting ----------------------------------------------- */
 
+static long take_name(struct socket_name *name, long address, long bytes)
+{
+    return socket_take_name(name, (const void *)address, (socklen_t)bytes);
+}
+
 long __mayfly_sys_bind(long fd, long address, long bytes)
 {
     struct socket_name name;
-    long result, error = read_name(address, bytes, &name);
+    long result, error = take_name(&name, address, bytes);
 
     ON_SOCKET(fd, result, error ? error : socket->ops->bind(socket, &name));
     return result;
@@ -106,7 +78,7 @@ long __mayfly_sys_bind(long fd, long address, long bytes)
 long __mayfly_sys_connect(long fd, long address, long bytes)
 {
     struct socket_name name;
-    long result, error = read_name(address, bytes, &name);
+    long result, error = take_name(&name, address, bytes);
 
     ON_SOCKET(fd, result, error ? error : socket->ops->connect(socket, &name));
     return result;
@@ -138,7 +110,8 @@ static long get_name(struct socket *socket, bool peer, long address, long bytes)
     struct socket_name name = {0};
     int error = socket->ops->get_name(socket, peer, &name);
 
-    return error ? error : write_name(&name, address, bytes);
+    return error ? error
+                 : socket_give_name(&name, (void *)address, (socklen_t *)bytes);
 }
 
 long __mayfly_sys_getsockname(long fd, long address, long bytes)
@@ -172,7 +145,7 @@ static long accept_one(struct socket *socket, long address, long bytes,
     if (error)
         return error;
     if (address && accepted->ops->get_name(accepted, true, &name) == 0)
-        error = write_name(&name, address, bytes);
+        error = socket_give_name(&name, (void *)address, (socklen_t *)bytes);
     if (error) {
         accepted->ops->release(accepted);
         return error;

@@ -152,6 +152,17 @@ static inline int socket_take_error(struct socket *socket)
 /* -EPIPE, with a SIGPIPE unless `flags` has MSG_NOSIGNAL. */
 int socket_broken_pipe(int flags);
 
+/* A name that a program gives (socket_name.c). Returns 0 or -errno. */
+int socket_take_name(struct socket_name *name, const void *address,
+                     socklen_t bytes);
+
+/*
+ * Hands a name to a program, cut to the room that is at `bytes`, where its size
+ * goes. Nobody wants it without an address. Returns 0 or -errno.
+ */
+int socket_give_name(const struct socket_name *name, void *address,
+                     socklen_t *bytes);
+
 /* Copies up to `bytes` bytes from or to the message's pieces, from `at` on. */
 size_t socket_copy_out(const struct socket_message *message, size_t at,
                        const void *from, size_t bytes);

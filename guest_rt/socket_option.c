@@ -10,7 +10,8 @@
 #ifndef SO_DOMAIN
 #define SO_DOMAIN 39
 #endif
-#define BUFFER_MIN 2304u /* what Linux grants at least */
+#define OPTION_BYTES_MAX 512u  /* of a value: none is larger */
+#define BUFFER_MIN       2304u /* what Linux grants at least */
 
 static const struct {
     int option;
@@ -134,6 +135,14 @@ static long set_option(struct socket *socket, int level, int option,
     return level == SOL_SOCKET && error == -ENOPROTOOPT ? 0 : error;
 }
 
+/* How much of a value is looked at, however much is said to be there. */
+static size_t value_bytes(long bytes)
+{
+    return (int)bytes < 0                       ? 0
+           : (unsigned)bytes > OPTION_BYTES_MAX ? OPTION_BYTES_MAX
+                                                : (unsigned)bytes;
+}
+
 long __mayfly_sys_setsockopt(long fd, long level, long option, long value,
                              long bytes)
 {
@@ -145,7 +154,7 @@ long __mayfly_sys_setsockopt(long fd, long level, long option, long value,
     if (!result) {
         struct file *file = socket->file;
 
-        result = !value && bytes
+        result = !user_can_read((const void *)value, value_bytes(bytes))
                      ? -EFAULT
                      : set_option(socket, (int)level, (int)option,
                                   (const void *)value, (socklen_t)bytes);
@@ -234,21 +243,27 @@ static int get_own(struct socket *socket, int option, void *value,
     }
 }
 
-static long get_option(struct socket *socket, int level, int option,
-                       void *value, socklen_t *bytes)
+static long get_option(struct socket *socket, int level, int option, void *to,
+                       socklen_t *bytes_at)
 {
+    unsigned char value[OPTION_BYTES_MAX];
     int error = -ENOPROTOOPT;
+    socklen_t bytes;
 
-    if (!bytes || !value)
+    if (USER_GET(bytes, bytes_at))
         return -EFAULT;
-    if ((int)*bytes < 0)
+    if ((int)bytes < 0)
         return -EINVAL;
+    if (bytes > sizeof(value))
+        bytes = sizeof(value);
     /* A kind's answer comes first: it may know better (SO_ACCEPTCONN). */
     if (socket->ops->get_option)
-        error = socket->ops->get_option(socket, level, option, value, bytes);
+        error = socket->ops->get_option(socket, level, option, value, &bytes);
     if (error == -ENOPROTOOPT && level == SOL_SOCKET)
-        error = get_own(socket, option, value, bytes);
-    return error;
+        error = get_own(socket, option, value, &bytes);
+    if (!error)
+        error = user_put(to, value, bytes);
+    return error ? error : USER_PUT(bytes_at, bytes);
 }
 
 long __mayfly_sys_getsockopt(long fd, long level, long option, long value,

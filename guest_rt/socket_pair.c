@@ -4,6 +4,7 @@
 
 #include "guest_rt/socket.h"
 #include "guest_rt/syscalls.h"
+#include "guest_rt/user.h"
 
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
@@ -51,6 +52,8 @@ long __mayfly_sys_socketpair(long domain, long type, long protocol, long fds)
                                                        : -EAFNOSUPPORT;
     if (protocol && protocol != PF_UNIX)
         return -EPROTONOSUPPORT;
+    if (!user_can_write((int *)fds, 2 * sizeof(int)))
+        return -EFAULT;
     mf_lock();
     result = create_pair((int)type & 0xf, pair);
     if (!result)

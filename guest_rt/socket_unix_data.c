@@ -76,7 +76,8 @@ static int read_control(const struct socket_message *message,
 static void *begin_control(const struct socket_message *message, size_t used,
                            size_t bytes)
 {
-    if (!message->control || used + CMSG_LEN(bytes) > message->control_bytes)
+    if (!message->control || used + CMSG_LEN(bytes) > message->control_bytes ||
+        !user_can_write(message->control, message->control_bytes))
         return NULL;
     return CMSG_DATA((struct cmsghdr *)((char *)message->control + used));
 }

@@ -69,6 +69,11 @@ struct thread {
      */
     const volatile int *cancel;
 
+    /* sched_wait.c: memory of its call, to be looked at after each wait. */
+    const struct iovec *pieces; /* NULL: none */
+    int piece_count;
+    bool pieces_written;
+
     /* upcall.c: what it was interrupted in; NULL outside of upcalls. */
     struct upcall_frame *frame;
     void *vectors; /* the vector state then: see struct upcall_frame */

@@ -11,6 +11,7 @@
 #include "guest_rt/spawn.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread_table.h"
+#include "guest_rt/user.h"
 
 /* musl's doors to here (musl/overlay/src/thread). */
 long __mayfly_clone(int (*start)(void *), void *stack, unsigned long flags,
@@ -111,7 +112,8 @@ _Noreturn void thread_exit(int status)
     if (thread_count == 1)
         mf_exit(self == &thread_main ? status : main_status);
     futex_release_owned(self);
-    if (self->clear_tid) {
+    if (self->clear_tid &&
+        user_can_write(self->clear_tid, sizeof(*self->clear_tid))) {
         *self->clear_tid = 0;
         futex_wake((uintptr_t)self->clear_tid, 1);
     }
@@ -155,10 +157,11 @@ long __mayfly_sys_set_robust_list(long head, long bytes)
 long __mayfly_sys_get_robust_list(long tid, long head, long bytes)
 {
     const struct thread *thread = tid ? thread_find((int)tid) : thread_current;
+    static const size_t size = ROBUST_HEAD_BYTES;
 
     if (!thread)
         return -ESRCH;
-    *(void **)head = thread->robust_list;
-    *(size_t *)bytes = ROBUST_HEAD_BYTES;
-    return 0;
+    return USER_PUT(bytes, size) || USER_PUT(head, thread->robust_list)
+               ? -EFAULT
+               : 0;
 }

@@ -9,6 +9,7 @@
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
+#include "guest_rt/user.h"
 
 #define NS_PER_S 1000000000ull
 
@@ -36,71 +37,72 @@ static struct timespec ns_to_timespec(uint64_t ns)
                              .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
-static long read_cpu_clock(long clock, struct timespec *time)
+static int read_cpu_clock(long clock, uint64_t *ns)
 {
-    uint64_t ns;
     int error;
 
     mf_lock();
-    error = cpu_clock_read((clockid_t)clock, &ns);
+    error = cpu_clock_read((clockid_t)clock, ns);
     mf_unlock();
-    if (!error)
-        *time = ns_to_timespec(ns);
     return error;
 }
 
-long __mayfly_sys_clock_gettime(long clock, long result)
+static int read_clock(long clock, uint64_t *ns)
 {
-    struct timespec *time = (struct timespec *)result;
-
     switch ((clockid_t)clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_TAI:
-        *time = ns_to_timespec(mf_clock_realtime());
+        *ns = mf_clock_realtime();
         return 0;
     case CLOCK_MONOTONIC:
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_MONOTONIC_COARSE:
     case CLOCK_BOOTTIME:
-        *time = ns_to_timespec(mf_clock_monotonic());
+        *ns = mf_clock_monotonic();
         return 0;
     default:
-        return read_cpu_clock(clock, time);
+        return read_cpu_clock(clock, ns);
     }
+}
+
+long __mayfly_sys_clock_gettime(long clock, long result)
+{
+    struct timespec time;
+    uint64_t ns;
+    int error = read_clock(clock, &ns);
+
+    if (error)
+        return error;
+    time = ns_to_timespec(ns);
+    return USER_PUT(result, time);
 }
 
 long __mayfly_sys_clock_getres(long clock, long result)
 {
-    struct timespec *time = (struct timespec *)result, unused;
-    long error = __mayfly_sys_clock_gettime(clock, (long)&unused);
+    static const struct timespec resolution = {.tv_nsec = 1};
+    uint64_t unused;
+    int error = read_clock(clock, &unused);
 
-    if (!error && time)
-        *time = (struct timespec){.tv_nsec = 1};
-    return error;
+    return error || !result ? error : USER_PUT(result, resolution);
 }
 
 long __mayfly_sys_gettimeofday(long result, long zone)
 {
-    struct timeval *time = (struct timeval *)result;
+    static const struct timezone none;
     uint64_t now = mf_clock_realtime();
+    struct timeval time = {.tv_sec = (time_t)(now / NS_PER_S),
+                           .tv_usec = (suseconds_t)(now % NS_PER_S / 1000)};
+    int error = result ? USER_PUT(result, time) : 0;
 
-    if (time) {
-        time->tv_sec = (time_t)(now / NS_PER_S);
-        time->tv_usec = (suseconds_t)(now % NS_PER_S / 1000);
-    }
-    if (zone)
-        *(struct timezone *)zone = (struct timezone){0};
-    return 0;
+    return error || !zone ? error : USER_PUT(zone, none);
 }
 
 long __mayfly_sys_time(long result)
 {
     time_t now = (time_t)(mf_clock_realtime() / NS_PER_S);
 
-    if (result)
-        *(time_t *)result = now;
-    return now;
+    return result && USER_PUT(result, now) ? -EFAULT : now;
 }
 
 long __mayfly_sys_nanosleep(long wanted, long left)
@@ -190,20 +192,24 @@ static long check_sleep_clock(long clock)
 long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
                                   long left)
 {
+    struct timespec time;
     uint64_t deadline_ns, ns;
     long error = check_sleep_clock(clock);
 
+    if (!error)
+        error = USER_GET(time, wanted);
+    if (!error)
+        error = timespec_to_ns(&time, &ns);
     if (error)
         return error;
-    if (timespec_to_ns((const struct timespec *)wanted, &ns))
-        return -EINVAL;
     deadline_ns = sleep_deadline(clock, flags, ns);
     error = sleep_until(deadline_ns);
     if (error && left && !(flags & TIMER_ABSTIME)) {
         uint64_t now_ns = mf_clock_monotonic();
 
-        *(struct timespec *)left =
-            ns_to_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+        time = ns_to_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+        if (USER_PUT(left, time))
+            return -EFAULT;
     }
     return error;
 }

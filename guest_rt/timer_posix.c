@@ -8,6 +8,7 @@
 #include "signals.h"
 #include "syscalls.h"
 #include "thread.h"
+#include "user.h"
 
 #define NS_PER_S 1000000000u
 
@@ -177,8 +178,8 @@ long __mayfly_sys_timer_create(long clock, long event, long id)
 {
     long result;
 
-    if ((event && !mf_user_ok((void *)event, sizeof(struct event), false)) ||
-        !mf_user_ok((void *)id, sizeof(int), true))
+    if ((event && !user_can_read((void *)event, sizeof(struct event))) ||
+        !user_can_write((void *)id, sizeof(int)))
         return -EFAULT;
     mf_lock();
     result = create((clockid_t)clock, (const struct event *)event, (int *)id);
@@ -265,8 +266,8 @@ long __mayfly_sys_timer_settime(long id, long flags, long wanted, long result)
 
     if (!new)
         return -EINVAL;
-    if (!mf_user_ok(new, sizeof(*new), false) ||
-        (result && !mf_user_ok((void *)result, sizeof(old), true)))
+    if (!user_can_read(new, sizeof(*new)) ||
+        (result && !user_can_write((void *)result, sizeof(old))))
         return -EFAULT;
     if (ns_of(&new->it_value, &value_ns) ||
         ns_of(&new->it_interval, &interval_ns))
@@ -287,7 +288,7 @@ long __mayfly_sys_timer_gettime(long id, long result)
 {
     const struct posix_timer *timer;
 
-    if (!mf_user_ok((void *)result, sizeof(struct itimerspec), true))
+    if (!user_can_write((void *)result, sizeof(struct itimerspec)))
         return -EFAULT;
     mf_lock();
     timer = find(id);

@@ -175,7 +175,7 @@ static long set(struct timer_file *self, int flags,
 {
     uint64_t value, interval;
 
-    if (!user_can_reach(wanted, sizeof(*wanted)) ||
+    if (!user_can_read(wanted, sizeof(*wanted)) ||
         (old && !user_can_write(old, sizeof(*old))))
         return -EFAULT;
     if (flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the program has used: getrusage and times. */
 #include <errno.h>
+#include <stddef.h>
 #include <sys/resource.h>
 #include <sys/times.h>
 
@@ -9,6 +10,7 @@
 #include "guest_rt/runtime.h"
 #include "guest_rt/syscalls.h"
 #include "guest_rt/thread.h"
+#include "guest_rt/user.h"
 
 #define TICK_NS 10000000u /* AT_CLKTCK is 100 */
 
@@ -48,31 +50,30 @@ static void fill_thread(struct rusage *usage)
 
 long __mayfly_sys_getrusage(long who, long result)
 {
-    struct rusage *usage = (struct rusage *)result;
+    struct rusage usage = {0};
 
-    /* The kernel's structure ends before musl's reserve. */
-    for (long *word = (long *)usage; word < (long *)&usage->__reserved; word++)
-        *word = 0;
     mf_lock();
     if ((int)who == RUSAGE_SELF)
-        fill_process(usage);
+        fill_process(&usage);
     else if ((int)who == RUSAGE_THREAD)
-        fill_thread(usage);
+        fill_thread(&usage);
     mf_unlock();
-    return (int)who == RUSAGE_SELF || (int)who == RUSAGE_THREAD ||
-                   (int)who == RUSAGE_CHILDREN
-               ? 0
-               : -EINVAL;
+    if ((int)who != RUSAGE_SELF && (int)who != RUSAGE_THREAD &&
+        (int)who != RUSAGE_CHILDREN)
+        return -EINVAL;
+    /* The kernel's structure ends before musl's reserve. */
+    return user_put((void *)result, &usage,
+                    offsetof(struct rusage, __reserved));
 }
 
 long __mayfly_sys_times(long result)
 {
-    struct tms *times = (struct tms *)result;
+    struct tms times = {0};
 
     mf_lock();
-    if (times)
-        *times = (struct tms){.tms_utime =
-                                  (clock_t)(cpu_clock_process_ns() / TICK_NS)};
+    times.tms_utime = (clock_t)(cpu_clock_process_ns() / TICK_NS);
     mf_unlock();
+    if (result && USER_PUT(result, times))
+        return -EFAULT;
     return (long)(mf_clock_monotonic() / TICK_NS);
 }

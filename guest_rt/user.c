@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether memory that a program names is there. */
+#include "guest_rt/user.h"
+
 #include "guest_rt/fault.h"
 #include "guest_rt/hypercall.h"
 #include "guest_rt/paging.h"
-#include "guest_rt/runtime.h"
 
 /* The end of the image's code, by mayfly.ld; writable data follows. */
 extern const char etext[];
@@ -15,7 +16,7 @@ static bool is_in(uintptr_t address, size_t bytes, uintptr_t from, uintptr_t to)
 }
 
 FAULT_NO_VECTORS
-bool mf_user_ok(const void *at, size_t bytes, bool write)
+static bool can_reach(const void *at, size_t bytes, bool write)
 {
     const struct mf_boot *boot = mf_boot_page();
     uintptr_t address = (uintptr_t)at, image = boot->image.base;
@@ -35,4 +36,16 @@ bool mf_user_ok(const void *at, size_t bytes, bool write)
            is_in(address, bytes, boot->free[1].base,
                  boot->free[1].base + boot->free[1].bytes) ||
            (!write && is_in(address, bytes, MF_BOOT_PAGE, MF_IMAGE_BASE));
+}
+
+FAULT_NO_VECTORS
+bool user_can_read(const void *at, size_t bytes)
+{
+    return can_reach(at, bytes, false);
+}
+
+FAULT_NO_VECTORS
+bool user_can_write(const void *at, size_t bytes)
+{
+    return can_reach(at, bytes, true);
 }

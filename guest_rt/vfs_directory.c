@@ -146,7 +146,9 @@ bool vfs_entries_add(struct vfs_entries *entries, ino_t inode, off_t next,
     size_t bytes = (ENTRY_HEAD + length + ENTRY_ALIGN) & -(size_t)ENTRY_ALIGN;
     struct entry *entry = (struct entry *)entries->at;
 
-    if (bytes > (size_t)(entries->end - entries->at))
+    /* The directory may have waited for its device. */
+    if (bytes > (size_t)(entries->end - entries->at) ||
+        !user_can_write(entry, bytes))
         return false;
     *entry = (struct entry){inode, next, (uint16_t)bytes,
                             (uint8_t)((type & S_IFMT) >> 12)};

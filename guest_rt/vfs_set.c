@@ -129,7 +129,7 @@ static long set_times(long fd, const char *path, const struct timespec *times,
     struct vfs_change change = {0};
     int error;
 
-    if (times && !user_can_reach(times, 2 * sizeof(*times)))
+    if (times && !user_can_read(times, 2 * sizeof(*times)))
         return -EFAULT;
     error = change_time(&change, VFS_SET_ACCESSED, &change.accessed, times);
     if (!error)
@@ -155,7 +155,7 @@ long __mayfly_sys_futimesat(long fd, long path, long result)
 
     if (!times)
         return __mayfly_sys_utimensat(fd, path, 0, 0);
-    if (!user_can_reach(times, 2 * sizeof(*times)))
+    if (!user_can_read(times, 2 * sizeof(*times)))
         return -EFAULT;
     for (int i = 0; i < 2; i++) {
         if ((unsigned long)times[i].tv_usec >= 1000000)
@@ -177,7 +177,7 @@ long __mayfly_sys_utime(long path, long result)
 
     if (!times)
         return __mayfly_sys_utimensat(AT_FDCWD, path, 0, 0);
-    if (!user_can_reach(times, sizeof(*times)))
+    if (!user_can_read(times, sizeof(*times)))
         return -EFAULT;
     exact[0].tv_sec = times->actime;
     exact[1].tv_sec = times->modtime;

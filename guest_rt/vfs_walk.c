@@ -10,7 +10,7 @@
 
 int vfs_check_path(const char *path)
 {
-    if (!user_can_reach(path, 1))
+    if (!user_can_read_string(path, VFS_PATH_MAX))
         return -EFAULT;
     if (strnlen(path, VFS_PATH_MAX) == VFS_PATH_MAX)
         return -ENAMETOOLONG;
@@ -19,7 +19,7 @@ int vfs_check_path(const char *path)
 
 bool vfs_path_is_empty(const char *path)
 {
-    return user_can_reach(path, 1) && !*path;
+    return user_can_read(path, 1) && !*path;
 }
 
 struct vnode *vfs_base(long fd, int *error)

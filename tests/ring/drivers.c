@@ -7,10 +7,14 @@
 #include "guest_rt/file_vector.c"
 #include "guest_rt/lock.c"
 
-bool mf_user_ok(const void *at, size_t bytes, bool write)
+bool user_can_read(const void *at, size_t bytes)
 {
-    (void)write;
     return !bytes || device_can_reach((uintptr_t)at, bytes);
+}
+
+bool user_can_write(const void *at, size_t bytes)
+{
+    return user_can_read(at, bytes);
 }
 
 /* Where drivers under virtio-mmio take memory for their rings. */

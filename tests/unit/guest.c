@@ -174,14 +174,14 @@ void signal_pipe(void)
 /* ---- What is not there -------------------------------------------------- */
 
 /* The first page is not there, as in a guest. */
-bool user_can_reach(const void *at, size_t bytes)
+bool user_can_read(const void *at, size_t bytes)
 {
     return !bytes || (uintptr_t)at >= PAGE;
 }
 
 bool user_can_write(const void *at, size_t bytes)
 {
-    return user_can_reach(at, bytes);
+    return user_can_read(at, bytes);
 }
 
 long file_check_room(const struct iovec *iov, long count)
@@ -200,7 +200,7 @@ long file_check_pieces(const struct iovec *iov, long count)
 
 long file_check_vector(const struct iovec *iov, long count)
 {
-    return user_can_reach(iov, 1) && user_can_reach(iov->iov_base, iov->iov_len)
+    return user_can_read(iov, 1) && user_can_read(iov->iov_base, iov->iov_len)
                ? file_check_pieces(iov, count)
                : -EFAULT;
 }
