@@ -38,6 +38,7 @@
 #define ASM_FRAME_CS          160
 #define ASM_FRAME_RFLAGS      168
 #define ASM_FRAME_RSP         176
+#define ASM_FRAME_SS          184
 
 /* The boot page and fields of it */
 #define ASM_BOOT_PAGE          0x10000

@@ -3,11 +3,18 @@
 
 #include "guest_rt/asm_save.h"
 
-/* Entered from fault.S, with the frame on top of the fault stack. */
+/*
+ * Entered from fault.S, with the frame on top of the fault stack. A gate that
+ * changes stacks but not rings leaves ss as it was (Intel SDM volume 3, 6.14.4).
+ * QEMU's emulation loads null, with which this ring cannot go on once a handler
+ * has jumped out: the next frame would hold it, and iretq refuse it.
+ */
 	.section .text.mf_fault_take, "ax", @progbits
 	.globl mf_fault_take
 	.type mf_fault_take, @function
 mf_fault_take:
+	mov ASM_FRAME_SS(%rsp), %ecx
+	mov %ecx, %ss
 	mov %rsp, %rbx
 	call fault_stack
 	cmp $1, %rax /* nowhere, here, or there */

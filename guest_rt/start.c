@@ -138,6 +138,7 @@ _Static_assert(ASM_FRAME_CS == offsetof(struct fault_frame, cs), "asm.h");
 _Static_assert(ASM_FRAME_RFLAGS == offsetof(struct fault_frame, rflags),
                "asm.h");
 _Static_assert(ASM_FRAME_RSP == offsetof(struct fault_frame, rsp), "asm.h");
+_Static_assert(ASM_FRAME_SS == offsetof(struct fault_frame, ss), "asm.h");
 _Static_assert(ASM_RAX == MF_RAX && ASM_RBX == MF_RBX && ASM_RCX == MF_RCX &&
                    ASM_RDX == MF_RDX && ASM_RSI == MF_RSI &&
                    ASM_RDI == MF_RDI && ASM_RBP == MF_RBP && ASM_RSP == MF_RSP,

@@ -32,14 +32,26 @@ static void check_addresses(void)
                                  seen_code == SEGV_MAPERR);
 }
 
+static unsigned stack_segment(void)
+{
+    unsigned selector;
+
+    __asm__ volatile("mov %%ss, %0" : "=r"(selector));
+    return selector;
+}
+
 static void check_other_exceptions(void)
 {
+    const unsigned segment = stack_segment();
+
     CHECK("a division by zero",
           FAULTS(__asm__ volatile("xor %%eax, %%eax; idiv %%eax"
                                   :
                                   :
                                   : "rax", "rdx")) &&
               seen_signal == SIGFPE && seen_code == FPE_INTDIV);
+    /* A later fault could not be returned from. */
+    CHECK("leaves the segment of stacks as it was", stack_segment() == segment);
     CHECK("an illegal instruction",
           FAULTS(__asm__ volatile("ud2")) && seen_signal == SIGILL);
     CHECK("a breakpoint",

@@ -30,8 +30,6 @@ static void assert_all_ok(const char *part, uint64_t mem_bytes)
 
 Test(memory, faults_are_signals_and_can_be_repaired)
 {
-    if (is_slow())
-        cr_skip_test("known to fail on an emulated SVM, not yet understood");
     assert_all_ok("faults", 0);
 }
 
