@@ -89,6 +89,18 @@ int kvm_add_memory(struct kvm *kvm, uint64_t base, uint64_t bytes, void *host,
     return 0;
 }
 
+void kvm_report_failures(const struct kvm *kvm)
+{
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE,
+        .args = {1},
+    };
+
+    /* A kernel without it (before 5.15) lets such a guest spin, no more. */
+    if (kvm->hardware)
+        os_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
+}
+
 int kvm_tsc_khz(const struct kvm *kvm)
 {
     return os_ioctl(kvm->vm_fd, KVM_GET_TSC_KHZ, 0);

@@ -36,6 +36,15 @@ MUST_CHECK int kvm_create(struct kvm *kvm, char *error);
 MUST_CHECK int kvm_add_memory(struct kvm *kvm, uint64_t base, uint64_t bytes,
                               void *host, char *error);
 
+/*
+ * Has the run end where KVM cannot do for the guest what it should, instead of
+ * raising #UD in it. On SVM a guest that has led the interrupt table to where
+ * no memory is would otherwise try that exception for ever (Linux,
+ * Documentation/virt/kvm/api.rst, KVM_CAP_EXIT_ON_EMULATION_FAILURE). On a
+ * software backend nothing changes: what it can do is its own matter.
+ */
+void kvm_report_failures(const struct kvm *kvm);
+
 /* The rate of the VM's time-stamp counter in kHz, or a negative errno. */
 MUST_CHECK int kvm_tsc_khz(const struct kvm *kvm);
 

@@ -184,6 +184,8 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
         result = build_machine(vm, error);
     if (result)
         return result;
+    if (vm->image.paging)
+        kvm_report_failures(&vm->kvm);
     vm->mem = vm->ram;
     machine_guest_memory(&vm->machine, &vm->mem);
     result = devices_add(vm, error);

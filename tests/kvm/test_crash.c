@@ -410,8 +410,6 @@ Test(hostile, no_memory_access_reaches_the_tables)
 
 Test(hostile, a_guest_with_its_tables_hurts_itself_only)
 {
-    if (is_slow())
-        cr_skip_test("an emulated SVM walks senseless tables for minutes");
     static const struct {
         const char *code;
         size_t bytes;
