@@ -73,7 +73,8 @@ struct file_ops {
     /*
      * Maps [offset, offset + bytes); returns the address. [-ENODEV] For
      * MAP_PRIVATE, mmap reads the file into anonymous memory if this is NULL
-     * or returns -ENODEV.
+     * or returns -ENODEV. With MAP_FIXED there is zeroed memory at `address`,
+     * which becomes the file's, unless it fails.
      */
     long (*map)(struct file *file, void *address, size_t bytes, int protection,
                 int flags, off_t offset);
@@ -82,6 +83,11 @@ struct file_ops {
      * holds a reference to the file until all is unmapped. [nothing]
      */
     void (*unmap)(struct file *file, void *address, size_t bytes);
+    /*
+     * Moves what the file has in this memory elsewhere; none of it is mapped.
+     * Returns 0 or -ENOMEM. [-ENOMEM]
+     */
+    int (*vacate)(struct file *file, void *address, size_t bytes);
     /* fallocate. [-EOPNOTSUPP, or -ESPIPE if it cannot seek] */
     int (*allocate)(struct file *file, int mode, off_t offset, off_t bytes);
     /* The last descriptor is gone: frees what is behind the file. [nothing] */

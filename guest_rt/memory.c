@@ -260,9 +260,11 @@ long memory_map_somewhere(uintptr_t address, size_t bytes, int flags)
                    (flags & MAP_FIXED_NOREPLACE) == MAP_FIXED_NOREPLACE;
     long result;
 
-    if (exactly && (flags & MAP_FIXED) && memory_is_file &&
-        memory_is_file(address, address + bytes))
-        return -ENOMEM; /* other mappings may be of the same pages */
+    if (exactly && (flags & MAP_FIXED) && memory_vacate_file) {
+        result = memory_vacate_file(address, address + bytes);
+        if (result)
+            return result;
+    }
     if (exactly)
         return memory_map_at(address, bytes, flags & MAP_FIXED);
     address &= -MEMORY_PAGE;

@@ -118,6 +118,13 @@ int memory_sync_file(uintptr_t from, uintptr_t to) MEMORY_WEAK;
 uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to,
                             bool *kept) MEMORY_WEAK;
 
+/*
+ * Takes shared mappings of files out of the range, and the files' memory with
+ * them, so that others can be mapped there. Returns 0, or -ENOMEM if a file
+ * cannot be moved: of two mappings of the same pages neither can be replaced.
+ */
+int memory_vacate_file(uintptr_t from, uintptr_t to) MEMORY_WEAK;
+
 /* Whether any of the range is a shared mapping of a file. */
 bool memory_is_file(uintptr_t from, uintptr_t to) MEMORY_WEAK;
 

@@ -44,6 +44,8 @@ static struct shared *all, *unused;
  */
 static struct mutex changing;
 
+#define FIXED (MAP_FIXED | MAP_FIXED_NOREPLACE)
+
 /* In programs that have descriptors. */
 __typeof__(file_get) file_get __attribute__((weak));
 __typeof__(file_put) file_put __attribute__((weak));
@@ -227,135 +229,6 @@ static void reopen(uintptr_t from, uintptr_t to)
                    PAGING_BEYOND);
 }
 
-/* ---- Mapping ------------------------------------------------------------ */
-
-static long map_private(struct file *file, uintptr_t address, size_t bytes,
-                        int rights, int flags, off_t offset)
-{
-    long at = memory_map_somewhere(address, bytes, flags), got;
-    uintptr_t from = (uintptr_t)at;
-    int error;
-
-    if (at < 0)
-        return at;
-    got = read_file(file, from, bytes, offset);
-    error = got < 0 ? (int)got : memory_set_rights(from, bytes, rights);
-    if (error) {
-        memory_unmap(from, bytes);
-        return error;
-    }
-    /* It stays as it is, even if the file grows. */
-    set_rights(from + memory_whole_pages(got), from + bytes, PAGING_BEYOND);
-    return at;
-}
-
-/* The copy that another mapping of the same part has, or a new one. */
-static long map_copy(struct file *file, size_t bytes, off_t offset)
-{
-    long address, got;
-
-    for (const struct shared *at = all; at; at = at->next)
-        if (at->copy && at->file->node && at->file->node == file->node &&
-            at->offset == offset && at->to - at->from == bytes)
-            return (long)at->from;
-    address = memory_map(bytes);
-    if (address < 0)
-        return address;
-    got = read_file(file, (uintptr_t)address, bytes, offset);
-    if (got >= 0)
-        return address;
-    memory_unmap((uintptr_t)address, bytes);
-    return got;
-}
-
-static long map_shared(struct file *file, uintptr_t address, size_t bytes,
-                       int rights, int flags, off_t offset)
-{
-    bool copy = !file->ops->map;
-    struct stat stat = {0};
-    struct shared *shared;
-    long at;
-
-    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
-        return -ENOMEM;
-    shared = shared_create();
-    if (!shared)
-        return -ENOMEM;
-    at = copy ? map_copy(file, bytes, offset)
-              : file->ops->map(file, (void *)address, bytes, rights, flags,
-                               offset);
-    if (at < 0) {
-        shared->next = unused;
-        unused = shared;
-        return at;
-    }
-    file->references++;
-    shared_add(shared, (struct shared){
-                           .from = (uintptr_t)at,
-                           .to = (uintptr_t)at + bytes,
-                           .open = (uintptr_t)at + bytes,
-                           .file = file,
-                           .offset = offset,
-                           .copy = copy,
-                           .write = rights & PROT_WRITE,
-                       });
-    if (!copy && file_stat && !file_stat(file, &stat))
-        set_end(shared, stat.st_size);
-    return at;
-}
-
-/* What mmap(2) wants of a file. */
-static int check(const struct file *file, int rights, int flags)
-{
-    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
-    int mode = file->flags & O_ACCMODE;
-
-    if (file->flags & O_PATH)
-        return -EBADF;
-    if (mode == O_WRONLY || (shared && (rights & PROT_WRITE) && mode != O_RDWR))
-        return -EACCES;
-    if ((rights & PROT_WRITE) && (rights & PROT_EXEC))
-        return -EACCES;
-    /* Without a place to read from it is a pipe, a terminal, a socket. */
-    if (!file->ops->read || !file->ops->seek || file->ops->read_dir)
-        return -ENODEV;
-    return 0;
-}
-
-long memory_map_file(uintptr_t address, size_t bytes, int rights, int flags,
-                     long fd, off_t offset)
-{
-    struct file *file = file_get ? file_get(fd) : NULL;
-    long result;
-
-    if (!file)
-        return -EBADF;
-    result = check(file, rights, flags);
-    if (!result && offset + (off_t)bytes < 0)
-        result = -EOVERFLOW;
-    if (!result && (flags & MAP_TYPE) == MAP_PRIVATE) {
-        result = map_private(file, address, bytes, rights, flags, offset);
-    } else if (!result) {
-        mutex_lock(&changing);
-        result = map_shared(file, address, bytes, rights, flags, offset);
-        mutex_unlock(&changing);
-    }
-    file_put(file);
-    return result;
-}
-
-int memory_protect_file(uintptr_t from, uintptr_t to, int rights)
-{
-    for (struct shared *at = all; at && (rights & PROT_WRITE); at = at->next) {
-        if (at->from >= to || at->to <= from)
-            continue;
-        if ((at->file->flags & O_ACCMODE) != O_RDWR)
-            return -EACCES;
-        at->write = true;
-    }
-    return 0;
-}
-
 /* ---- Unmapping ---------------------------------------------------------- */
 
 static void shared_remove(struct shared *shared)
@@ -437,4 +310,213 @@ uintptr_t memory_unmap_file(uintptr_t from, uintptr_t to, bool *kept)
     to = unmap_first(from, to, kept);
     mutex_unlock(&changing);
     return to;
+}
+
+/* ---- Making room --------------------------------------------------------- */
+
+/* Whether two mappings have a page of the range in common. */
+static bool has_twins(uintptr_t from, uintptr_t to)
+{
+    for (const struct shared *at = all; at; at = at->next)
+        if (at->from < to && at->to > from &&
+            find(at->from > from ? at->from : from, at->to < to ? at->to : to,
+                 at))
+            return true;
+    return false;
+}
+
+/* Moves a file away; what it leaves is taken at once, before others do. */
+static int vacate_own(struct file *file, uintptr_t from, uintptr_t to)
+{
+    int error = file->ops->vacate
+                    ? file->ops->vacate(file, (void *)from, to - from)
+                    : -ENOMEM;
+
+    return !error && memory_map_at(from, to - from, false) < 0 ? -ENOMEM
+                                                               : error;
+}
+
+/* What was there is anonymous memory then. */
+static int vacate(uintptr_t from, uintptr_t to)
+{
+    const struct shared *shared;
+    int error = has_twins(from, to) ? -ENOMEM : 0;
+
+    while (!error && (shared = find(from, to, NULL))) {
+        uintptr_t start = shared->from > from ? shared->from : from, end;
+        struct file *file = shared->file;
+        bool kept = false;
+
+        file->references++;
+        end = unmap_first(start, to, &kept);
+        if (kept)
+            error = vacate_own(file, start, end);
+        file_put(file);
+    }
+    return error;
+}
+
+int memory_vacate_file(uintptr_t from, uintptr_t to)
+{
+    int error;
+
+    if (!find(from, to, NULL))
+        return 0;
+    mutex_lock(&changing);
+    error = vacate(from, to);
+    mutex_unlock(&changing);
+    return error;
+}
+
+/* ---- Mapping ------------------------------------------------------------ */
+
+static long map_private(struct file *file, uintptr_t address, size_t bytes,
+                        int rights, int flags, off_t offset)
+{
+    long at = memory_map_somewhere(address, bytes, flags), got;
+    uintptr_t from = (uintptr_t)at;
+    int error;
+
+    if (at < 0)
+        return at;
+    got = read_file(file, from, bytes, offset);
+    error = got < 0 ? (int)got : memory_set_rights(from, bytes, rights);
+    if (error) {
+        memory_unmap(from, bytes);
+        return error;
+    }
+    /* It stays as it is, even if the file grows. */
+    set_rights(from + memory_whole_pages(got), from + bytes, PAGING_BEYOND);
+    return at;
+}
+
+/* Memory at a fixed address. */
+static long map_place(uintptr_t address, size_t bytes, int flags)
+{
+    bool replace = (flags & MAP_FIXED) == MAP_FIXED;
+    int error = replace ? vacate(address, address + bytes) : 0;
+
+    return error ? error : memory_map_at(address, bytes, replace);
+}
+
+/* The copy that another mapping of the same part has, or a new one. */
+static long map_copy(struct file *file, uintptr_t place, size_t bytes,
+                     int flags, off_t offset)
+{
+    long address, got;
+
+    for (const struct shared *at = all; at; at = at->next)
+        if (at->copy && at->file->node && at->file->node == file->node &&
+            at->offset == offset && at->to - at->from == bytes)
+            return flags & FIXED ? -ENOMEM : (long)at->from;
+    address =
+        flags & FIXED ? map_place(place, bytes, flags) : memory_map(bytes);
+    if (address < 0)
+        return address;
+    got = read_file(file, (uintptr_t)address, bytes, offset);
+    if (got >= 0)
+        return address;
+    memory_unmap((uintptr_t)address, bytes);
+    return got;
+}
+
+/* The file's own pages, which move to where they are to be. */
+static long map_own(struct file *file, uintptr_t address, size_t bytes,
+                    int rights, int flags, off_t offset)
+{
+    bool fixed = flags & FIXED;
+    long at = fixed ? map_place(address, bytes, flags) : 0;
+
+    if (at < 0)
+        return at;
+    at = file->ops->map(file, (void *)address, bytes, rights,
+                        fixed ? MAP_SHARED | MAP_FIXED : MAP_SHARED, offset);
+    if (at < 0 && fixed)
+        memory_unmap(address, bytes);
+    return at;
+}
+
+static long map_shared(struct file *file, uintptr_t address, size_t bytes,
+                       int rights, int flags, off_t offset)
+{
+    bool copy = !file->ops->map;
+    struct stat stat = {0};
+    struct shared *shared;
+    long at;
+
+    shared = shared_create();
+    if (!shared)
+        return -ENOMEM;
+    at = copy ? map_copy(file, address, bytes, flags, offset)
+              : map_own(file, address, bytes, rights, flags, offset);
+    if (at < 0) {
+        shared->next = unused;
+        unused = shared;
+        return at;
+    }
+    file->references++;
+    shared_add(shared, (struct shared){
+                           .from = (uintptr_t)at,
+                           .to = (uintptr_t)at + bytes,
+                           .open = (uintptr_t)at + bytes,
+                           .file = file,
+                           .offset = offset,
+                           .copy = copy,
+                           .write = rights & PROT_WRITE,
+                       });
+    if (!copy && file_stat && !file_stat(file, &stat))
+        set_end(shared, stat.st_size);
+    return at;
+}
+
+/* What mmap(2) wants of a file. */
+static int check(const struct file *file, int rights, int flags)
+{
+    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    int mode = file->flags & O_ACCMODE;
+
+    if (file->flags & O_PATH)
+        return -EBADF;
+    if (mode == O_WRONLY || (shared && (rights & PROT_WRITE) && mode != O_RDWR))
+        return -EACCES;
+    if ((rights & PROT_WRITE) && (rights & PROT_EXEC))
+        return -EACCES;
+    /* Without a place to read from it is a pipe, a terminal, a socket. */
+    if (!file->ops->read || !file->ops->seek || file->ops->read_dir)
+        return -ENODEV;
+    return 0;
+}
+
+long memory_map_file(uintptr_t address, size_t bytes, int rights, int flags,
+                     long fd, off_t offset)
+{
+    struct file *file = file_get ? file_get(fd) : NULL;
+    long result;
+
+    if (!file)
+        return -EBADF;
+    result = check(file, rights, flags);
+    if (!result && offset + (off_t)bytes < 0)
+        result = -EOVERFLOW;
+    if (!result && (flags & MAP_TYPE) == MAP_PRIVATE) {
+        result = map_private(file, address, bytes, rights, flags, offset);
+    } else if (!result) {
+        mutex_lock(&changing);
+        result = map_shared(file, address, bytes, rights, flags, offset);
+        mutex_unlock(&changing);
+    }
+    file_put(file);
+    return result;
+}
+
+int memory_protect_file(uintptr_t from, uintptr_t to, int rights)
+{
+    for (struct shared *at = all; at && (rights & PROT_WRITE); at = at->next) {
+        if (at->from >= to || at->to <= from)
+            continue;
+        if ((at->file->flags & O_ACCMODE) != O_RDWR)
+            return -EACCES;
+        at->write = true;
+    }
+    return 0;
 }

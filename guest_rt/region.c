@@ -271,6 +271,9 @@ bool region_map_free(struct region *region, uintptr_t address, size_t bytes)
 {
     uintptr_t end = address + bytes, at = address;
 
+    /* First, as that may take a page that would have been free. */
+    if (!have_holes(region))
+        return false;
     if (!region_contains(region, address, bytes) || address < region->brk)
         return false;
     at = max(at, min(region->floor, end));

@@ -168,6 +168,16 @@ struct tmpfs_extent *tmpfs_find(const struct tmpfs_node *node, off_t offset);
 struct tmpfs_extent *tmpfs_find_whole(struct tmpfs_node *node, off_t offset,
                                       size_t bytes);
 
+/*
+ * Moves [offset, offset + bytes), whole pages, into this memory, which is the
+ * file's then. Returns 0, or -ENOMEM, also if any of it is mapped.
+ */
+int tmpfs_place(struct tmpfs_node *node, off_t offset, size_t bytes,
+                unsigned char *memory);
+
+/* Moves the extent that has this address elsewhere; the same. */
+int tmpfs_vacate(struct tmpfs_node *node, const void *address);
+
 void tmpfs_free_extents(struct tmpfs_node *node);
 
 #endif

@@ -281,6 +281,72 @@ struct tmpfs_extent *tmpfs_find_whole(struct tmpfs_node *node, off_t offset,
     return extent;
 }
 
+/* ---- Moving to a place and away ------------------------------------------ */
+
+/* Makes an extent begin at this offset, if one has it. */
+static int split(struct tmpfs_node *node, off_t at)
+{
+    unsigned index = index_of(node, at);
+    struct tmpfs_extent *extent = &node->file.extents[index], rest;
+    size_t keep;
+    int error;
+
+    if (index == node->file.count || extent->offset >= at)
+        return 0;
+    if (extent->mapped)
+        return -ENOMEM;
+    keep = (size_t)(at - extent->offset);
+    rest = *extent;
+    rest.offset = at;
+    rest.bytes -= keep;
+    rest.memory += keep;
+    error = insert(&node->file, index + 1, rest);
+    if (!error)
+        node->file.extents[index].bytes = keep;
+    return error ? -ENOMEM : 0;
+}
+
+int tmpfs_place(struct tmpfs_node *node, off_t offset, size_t bytes,
+                unsigned char *memory)
+{
+    off_t end = offset + (off_t)bytes;
+    struct tmpfs_file *file = &node->file;
+    unsigned first;
+
+    if (tmpfs_reserve(node, offset, bytes) || split(node, offset) ||
+        split(node, end))
+        return -ENOMEM;
+    first = index_of(node, offset);
+    for (unsigned i = first; i < file->count && file->extents[i].offset < end;
+         i++)
+        if (file->extents[i].mapped)
+            return -ENOMEM;
+    while (first < file->count && file->extents[first].offset < end) {
+        const struct tmpfs_extent *old = &file->extents[first];
+
+        memcpy(memory + (old->offset - offset), old->memory, old->bytes);
+        remove_extent(file, first);
+    }
+    tmpfs_bytes += bytes;
+    /* There is room in the list: of one extent at least. */
+    return insert(file, first,
+                  (struct tmpfs_extent){
+                      .offset = offset, .bytes = bytes, .memory = memory});
+}
+
+int tmpfs_vacate(struct tmpfs_node *node, const void *address)
+{
+    for (unsigned i = 0; i < node->file.count; i++) {
+        struct tmpfs_extent *extent = &node->file.extents[i];
+
+        if ((uintptr_t)address - (uintptr_t)extent->memory >= extent->bytes)
+            continue;
+        if (extent->mapped || move(node, extent, extent->bytes))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 /* ---- Sizes -------------------------------------------------------------- */
 
 /* Zeroes what lies in [from, to) of an extent. */

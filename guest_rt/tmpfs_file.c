@@ -193,7 +193,6 @@ static long map(struct file *file, void *address, size_t bytes, int protection,
 {
     struct tmpfs_node *node = node_of(file);
     struct tmpfs_extent *extent;
-    unsigned char *there;
 
     (void)protection;
     if (!(flags & MAP_SHARED))
@@ -201,15 +200,20 @@ static long map(struct file *file, void *address, size_t bytes, int protection,
     if ((off_t)bytes > SIZE_MAX_BYTES - (off_t)TMPFS_PAGE - offset)
         return -EOVERFLOW;
     bytes = (bytes + TMPFS_PAGE - 1) & -TMPFS_PAGE;
+    if ((flags & MAP_FIXED) && tmpfs_place(node, offset, bytes, address))
+        return -ENOMEM;
     extent = tmpfs_find_whole(node, offset, bytes);
     if (!extent)
         return -ENOMEM;
-    there = extent->memory + (offset - extent->offset);
-    if (flags & MAP_FIXED && there != address)
-        return -ENOMEM;
     extent->mapped += bytes;
     note_access(node);
-    return (long)there;
+    return (long)(extent->memory + (offset - extent->offset));
+}
+
+static int vacate(struct file *file, void *address, size_t bytes)
+{
+    (void)bytes; /* all that is mapped as one is in one extent */
+    return tmpfs_vacate(node_of(file), address);
 }
 
 static void unmap(struct file *file, void *address, size_t bytes)
@@ -256,5 +260,6 @@ const struct file_ops tmpfs_file_ops = {
     .sync = sync_nothing,
     .map = map,
     .unmap = unmap,
+    .vacate = vacate,
     .allocate = allocate,
 };

@@ -183,6 +183,51 @@ static void check_end(void)
     unlink(NAME "-end");
 }
 
+/* Shared mappings at addresses that the program chooses. */
+static void check_places(int fd)
+{
+    const int flags = MAP_SHARED | MAP_FIXED;
+    int other = open(NAME "-other", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    char *area = map_pages(8, PROT_NONE), *first, *at, text[8] = "";
+
+    CHECK("another file", other >= 0 && pwrite(other, "zero", 4, 0) == 4 &&
+                              pwrite(other, "other", 5, 2 * PAGE) == 5);
+    at = mmap(area + PAGE, PAGE, DATA, flags, other, 2 * PAGE);
+    CHECK("a shared mapping where there was anonymous memory",
+          at == area + PAGE && memcmp(at, "other", 5) == 0 && !can_read(area) &&
+              !can_read(at + PAGE));
+    memcpy(at, "OTHER", 5);
+    CHECK("is the file's", pread(other, text, 5, 2 * PAGE) == 5 &&
+                               memcmp(text, "OTHER", 5) == 0 &&
+                               pread(other, text, 4, 0) == 4 &&
+                               memcmp(text, "zero", 4) == 0);
+    CHECK("not where something is",
+          fails(mmap(at, PAGE, DATA, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0),
+                EEXIST));
+    first = mmap(at, 2 * PAGE, DATA, flags, fd, 0);
+    CHECK("but in place of it", first == at &&
+                                    memcmp(at + PAGE, "second", 6) == 0 &&
+                                    pread(other, text, 5, 2 * PAGE) == 5 &&
+                                    memcmp(text, "OTHER", 5) == 0);
+    at[0] = 'p';
+    at = mmap(at, 2 * PAGE, DATA, MAP_PRIVATE | MAP_FIXED, other, 0);
+    CHECK("and a private one in place of that",
+          at == first && memcmp(at, "zero", 4) == 0 &&
+              pread(fd, text, 1, 0) == 1 && text[0] == 'p');
+    at = mmap(area + 4 * PAGE, 3 * PAGE, DATA, flags, other, 0);
+    CHECK("a file in one piece again",
+          at == area + 4 * PAGE && memcmp(at, "zero", 4) == 0 &&
+              memcmp(at + 2 * PAGE, "OTHER", 5) == 0);
+    at = mmap(at, 3 * PAGE, DATA, flags | MAP_ANONYMOUS, -1, 0);
+    CHECK("nothing in its place", at == area + 4 * PAGE &&
+                                      is_all(at, 3 * PAGE, 0) &&
+                                      pread(other, text, 5, 2 * PAGE) == 5 &&
+                                      memcmp(text, "OTHER", 5) == 0);
+    munmap(area, 8 * PAGE);
+    close(other);
+    unlink(NAME "-other");
+}
+
 static void check_refusals(int fd)
 {
     int reader = open(NAME, O_RDONLY), writer = open(NAME, O_WRONLY);
@@ -220,6 +265,7 @@ void check_files(void)
     check_growth(fd);
     check_locks(fd);
     check_end();
+    check_places(fd);
     check_refusals(fd);
     close(fd);
     unlink(NAME);
