@@ -276,7 +276,7 @@ static long write_all(struct ext4_inode *inode, const struct iovec *iov,
         error = -EFBIG;
     if (error)
         return error;
-    inode_touch(inode, TIME_MODIFY | TIME_CHANGE);
+    inode_touch_written(inode);
     for (int i = 0; i < count; i++) {
         uint64_t bytes = iov[i].iov_len;
         long part;

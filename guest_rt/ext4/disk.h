@@ -43,7 +43,10 @@ void *ext4_pages_alloc(size_t bytes);
 
 void ext4_pages_free(void *memory, size_t bytes);
 
-/* The time of day. */
+/*
+ * The time of day for the times of files. As on Linux it goes in steps of some
+ * milliseconds, so that most of the writes to a file change no times.
+ */
 struct timespec ext4_time(void);
 
 /* Monotonic time. */

@@ -205,6 +205,9 @@ void inode_set_time(struct ext4_inode *inode, unsigned which,
 /* Sets these times to now. */
 void inode_touch(struct ext4_inode *inode, unsigned which);
 
+/* It is written to: if its times are now's already, nothing has changed. */
+void inode_touch_written(struct ext4_inode *inode);
+
 static inline uint64_t inode_size(const struct ext4_inode *inode)
 {
     return inode->raw.i_size | (uint64_t)inode->raw.i_size_high << 32;

@@ -168,6 +168,19 @@ void inode_touch(struct ext4_inode *inode, unsigned which)
     inode_mark(inode);
 }
 
+void inode_touch_written(struct ext4_inode *inode)
+{
+    struct ext2_inode_large *raw = &inode->raw;
+    struct timespec now = ext4_time();
+    uint32_t seconds = (uint32_t)now.tv_sec;
+    uint32_t extra = has_extra(inode) ? extra_of(&now) : 0;
+
+    if (raw->i_mtime == seconds && raw->i_mtime_extra == extra &&
+        raw->i_ctime == seconds && raw->i_ctime_extra == extra)
+        return;
+    inode_touch(inode, TIME_MODIFY | TIME_CHANGE);
+}
+
 /* ---- New ones ----------------------------------------------------------- */
 
 /* An empty extent tree, where the file system has them. */

@@ -25,6 +25,9 @@ struct fake_disk {
     bool locked;
 };
 
+/* The time of day. */
+extern time_t fake_seconds;
+
 /*
  * Makes a file system of so many MiB with mke2fs and these options, from the
  * files in directory `from` if that is not NULL.

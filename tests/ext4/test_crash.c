@@ -232,3 +232,55 @@ Test(ext4_crash, keeps_promises_without_checksums, .timeout = 300)
 {
     crash_everywhere(6, "-b 1024 -J size=1 -O ^metadata_csum,^64bit", STEP(9));
 }
+
+/* ---- Flushes ------------------------------------------------------------- */
+
+/* Writes one block in its place and syncs it. Returns the flushes. */
+static unsigned sync_again(struct fake_disk *disk, struct ext4_inode *file,
+                           bool data_only)
+{
+    size_t before = disk->count;
+    unsigned flushes = 0;
+
+    files_fill(file, 4096, 4096, (unsigned)before);
+    cr_assert_eq(ext4_fsync(file, data_only), 0);
+    for (size_t i = before; i < disk->count; i++)
+        flushes += !disk->log[i].bytes;
+    return flushes;
+}
+
+/*
+ * A commit takes two: its commit block says that all before it is on the disk.
+ * Data alone takes one, and so does fsync if the file's times are what they
+ * were.
+ */
+Test(ext4_crash, flushes_as_often_as_promises_take, .timeout = 60)
+{
+    struct ext4_inode *root, *file;
+    struct fake_disk disk;
+    struct ext4_fs *fs;
+
+    fake_make(&disk, 12, "-b 4096 -J size=4", NULL);
+    fake_record(&disk);
+    fs = files_mount(&disk);
+    root = files_root(fs);
+    file = files_open(root, "file");
+    files_fill(file, 0, 16384, 1);
+    cr_assert_eq(ext4_fsync(file, false), 0);
+
+    cr_expect_eq(sync_again(&disk, file, false), 1);
+    fake_seconds++;
+    cr_expect_eq(sync_again(&disk, file, true), 1);
+    cr_expect_eq(sync_again(&disk, file, false), 2);
+    cr_expect_eq(sync_again(&disk, file, false), 1);
+    files_fill(file, 16384, 4096, 1);
+    cr_expect_eq(sync_again(&disk, file, true), 2);
+    cr_expect_eq(sync_again(&disk, file, true), 1);
+    files_rename(root, "file", "other");
+    cr_expect_eq(sync_again(&disk, file, false), 2);
+
+    ext4_put(file);
+    ext4_put(root);
+    cr_assert_eq(ext4_unmount(fs), 0);
+    fake_free(&disk);
+}
