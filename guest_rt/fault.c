@@ -32,12 +32,6 @@
 
 #define RED_ZONE_BYTES 128
 
-/*
- * What is put on a handler's stack before the handler runs, at most: the frame,
- * vector state, and what signal_fault() needs.
- */
-#define HANDLER_BYTES (5 * 1024)
-
 /* Called by fault_take.S: STACK_NONE, STACK_HERE, or the end of a stack. */
 uintptr_t fault_stack(struct fault_frame *frame) FAULT_NO_VECTORS;
 
@@ -185,11 +179,11 @@ uintptr_t fault_stack(struct fault_frame *frame)
         return STACK_NONE;
     number = fault_signal(frame, &code);
     stack = signal_fault_stack(number, frame->rsp);
+    if (stack < FAULT_HANDLER_BYTES ||
+        !user_can_write((void *)(stack - FAULT_HANDLER_BYTES),
+                        FAULT_HANDLER_BYTES))
+        return STACK_NONE;
     if (stack == frame->rsp)
         stack -= RED_ZONE_BYTES;
-    stack &= -16ul;
-    if (stack < HANDLER_BYTES ||
-        !user_can_write((void *)(stack - HANDLER_BYTES), HANDLER_BYTES))
-        return STACK_NONE;
-    return stack;
+    return stack & -16ul;
 }

@@ -40,6 +40,12 @@ struct fault_frame {
 #define FAULT_WRITE   2u
 #define FAULT_FETCH   16u
 
+/*
+ * What is put on a handler's stack before the handler runs, at most: the red
+ * zone, the frame, vector state, and what signal_fault() needs. AT_MINSIGSTKSZ.
+ */
+#define FAULT_HANDLER_BYTES 5376u
+
 /* For functions of step 1. */
 #define FAULT_NO_VECTORS __attribute__((target("general-regs-only")))
 
@@ -61,7 +67,8 @@ int fault_signal(const struct fault_frame *frame, int *code) FAULT_NO_VECTORS;
  * Step 1's question to the signals: the end (highest address) of the stack for
  * the handler of signal `number`, when the interrupted code's stack pointer is
  * rsp: rsp itself, or the end of the alternate stack. 0 if there is no handler
- * that may run now; the program then ends with a crash report. Takes no lock.
+ * that may run now, or if the alternate stack has no FAULT_HANDLER_BYTES left;
+ * the program then ends with a crash report. Takes no lock.
  */
 uintptr_t signal_fault_stack(int number, uintptr_t rsp) FAULT_NO_VECTORS
     __attribute__((weak));

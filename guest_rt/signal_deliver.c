@@ -294,10 +294,14 @@ FAULT_NO_VECTORS uintptr_t signal_fault_stack(int number, uintptr_t rsp)
         action->handler == (void *)SIG_DFL ||
         action->handler == (void *)SIG_IGN)
         return 0;
-    if (!(action->flags & SA_ONSTACK) || !self->stack_bytes ||
-        signal_is_on_stack(self, rsp))
-        return rsp;
-    return self->stack_base + self->stack_bytes;
+    if (action->flags & SA_ONSTACK && self->stack_bytes &&
+        !signal_is_on_stack(self, rsp))
+        rsp = self->stack_base + self->stack_bytes;
+    /* Below the alternate stack is something else of the program's. */
+    return rsp - 1 - self->stack_base < self->stack_bytes &&
+                   rsp - self->stack_base < FAULT_HANDLER_BYTES
+               ? 0
+               : rsp;
 }
 
 static void frame_from_fault(struct upcall_frame *to,

@@ -24,7 +24,7 @@ int main(int argc, char **argv, char **envp);
 #define EXIT_CANNOT_EXECUTE 126
 
 /* Entries of the auxiliary vector, its end included. */
-#define AUX_COUNT 15
+#define AUX_COUNT 16
 
 struct aux {
     uint64_t type;
@@ -81,6 +81,7 @@ static void fill_aux(struct aux *aux, const struct mf_boot *boot,
         {AT_SECURE, 0},
         {AT_RANDOM, (uint64_t)random},
         {AT_EXECFN, (uint64_t)name},
+        {AT_MINSIGSTKSZ, FAULT_HANDLER_BYTES},
         {AT_NULL, 0},
     };
 

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -192,6 +193,25 @@ static void check_overflow(void)
     sigaction(SIGSEGV, &old, NULL);
 }
 
+/* The least stack, as the auxiliary vector tells it, is enough. */
+static void check_least(void)
+{
+    size_t least = getauxval(AT_MINSIGSTKSZ), own = 1024;
+    stack_t stack = {.ss_size = (least ? least : MINSIGSTKSZ) + own};
+    struct sigaction old = set_handler(jump, SA_ONSTACK);
+    stack_t before;
+
+    stack.ss_sp = alternate + sizeof(alternate) - stack.ss_size;
+    memset(alternate, 'x', sizeof(alternate));
+    sigaltstack(&stack, &before);
+    CHECK("a fault with the least stack",
+          FAULTS(poke(NULL, 1)) && seen_signal == SIGSEGV);
+    CHECK("below which nothing is written",
+          is_all(alternate, sizeof(alternate) - stack.ss_size, 'x'));
+    sigaltstack(&before, NULL);
+    sigaction(SIGSEGV, &old, NULL);
+}
+
 /* A handler that faults, in another signal's handler. */
 static char *nested_page;
 
@@ -265,6 +285,7 @@ void check_faults(void)
     check_repairs();
     check_contexts();
     check_overflow();
+    check_least();
     check_nesting();
     check_code();
     check_image();

@@ -11,6 +11,8 @@
  *   memory [PART...]     faults maps moves files model; all without one
  *   memory wild          a fault with a stack pointer that leads nowhere, and a
  *                        handler: ends the program as if there were none
+ *   memory little        a fault with an alternate stack that is too small for
+ *                        a frame: ends the program, too
  *
  * The exit status is 0 if every line says ok.
  */
@@ -98,6 +100,26 @@ static void run_wild(void)
     __asm__ volatile("mov $8, %%rsp\n movb $0, 0" : : : "memory");
 }
 
+static void on_little(int number)
+{
+    (void)number;
+    printf("FAIL: a handler runs on a stack that is too small\n");
+    _Exit(3);
+}
+
+static void run_little(void)
+{
+    static char area[4 * PAGE];
+    stack_t stack = {.ss_sp = area + 2 * PAGE, .ss_size = MINSIGSTKSZ};
+    struct sigaction action = {.sa_handler = on_little, .sa_flags = SA_ONSTACK};
+
+    sigaltstack(&stack, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+    printf("little\n");
+    fflush(stdout);
+    poke(NULL, 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -107,6 +129,7 @@ int main(int argc, char **argv)
         {"faults", check_faults}, {"maps", check_maps},
         {"moves", check_moves},   {"files", check_files},
         {"model", check_model},   {"wild", run_wild},
+        {"little", run_little},
     };
 
     /* Printing takes memory the first time, and not in a check's way. */
@@ -114,7 +137,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     handle_faults();
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
-        bool wanted = argc < 2 && parts[i].run != run_wild;
+        bool wanted =
+            argc < 2 && parts[i].run != run_wild && parts[i].run != run_little;
 
         for (int a = 1; a < argc; a++)
             wanted |= strcmp(argv[a], parts[i].name) == 0;

@@ -74,6 +74,18 @@ Test(memory, a_handler_without_a_stack_ends_in_a_report)
     cr_assert_str_eq(guest.output, "memory\nwild\n");
 }
 
+/* The frame would overwrite what is below that stack. */
+Test(memory, a_handler_with_too_little_a_stack_ends_in_a_report)
+{
+    struct guest guest = {.image = "memory", .args = {"little"}};
+
+    run_guest(&guest);
+    cr_assert_eq(guest.result.end, MAYFLY_CRASHED);
+    cr_assert_eq(guest.result.crash.vector, VECTOR_PF);
+    cr_assert_eq(find_frame(&guest, "run_little"), 0);
+    cr_assert_str_eq(guest.output, "memory\nlittle\n");
+}
+
 Test(memory, faults_cost_no_exit)
 {
     struct guest guest = {.image = "faultbench", .args = {"3"}};
