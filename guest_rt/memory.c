@@ -284,10 +284,14 @@ static long map_anonymous(uintptr_t address, size_t bytes, int rights,
     if (result < 0)
         return result;
     error = memory_set_rights((uintptr_t)result, bytes, rights);
-    if (!error)
-        return result;
-    unmap((uintptr_t)result, bytes);
-    return error;
+    if (error) {
+        unmap((uintptr_t)result, bytes);
+        return error;
+    }
+    if ((rights & PROT_WRITE) && !(flags & MAP_NORESERVE))
+        memory_ahead(region_of((uintptr_t)result, bytes), (uintptr_t)result,
+                     bytes);
+    return result;
 }
 
 long memory_mmap(long address, long length, long protection, long flags,

@@ -6,6 +6,7 @@
 /*
  *   mmap.c          mmap, for programs that contain nothing else of this
  *   memory.c        brk, mmap and munmap of anonymous memory, mprotect
+ *   memory_ahead.c  host memory for what the program will touch next
  *   memory_move.c   mremap
  *   memory_advise.c madvise, mincore, msync
  *   memory_lock.c   mlock and so on
@@ -73,6 +74,16 @@ int memory_unmap(uintptr_t address, size_t bytes);
  * -EACCES for what no memory may be, or -ENOMEM.
  */
 int memory_set_rights(uintptr_t address, size_t bytes, int rights);
+
+/* ---- memory_ahead.c ---- */
+
+struct region;
+
+/*
+ * A program has mapped this part of a region, to write to it. Has the monitor
+ * provide memory for it and what comes next, if that is worth it.
+ */
+void memory_ahead(const struct region *region, uintptr_t address, size_t bytes);
 
 /* ---- memory_late.c ---- */
 

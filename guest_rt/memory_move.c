@@ -58,8 +58,12 @@ static bool grow(uintptr_t address, size_t old, size_t new)
     uintptr_t end = address + old;
     int rights = rights_of(end - MEMORY_PAGE);
 
-    return memory_map_at(end, new - old, false) > 0 &&
-           !memory_set_rights(end, new - old, rights);
+    if (memory_map_at(end, new - old, false) < 0)
+        return false;
+    if (!memory_set_rights(end, new - old, rights))
+        return true;
+    memory_unmap(end, new - old);
+    return false;
 }
 
 static long move(uintptr_t address, size_t old, size_t new, long target)

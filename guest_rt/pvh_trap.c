@@ -118,6 +118,8 @@ static uint64_t do_hypercall(const struct pvh_frame *frame)
         return 0; /* no device here is native: none has a doorbell */
     case MF_HC_CRASH:
         end_with_crash((const struct mf_crash *)frame->rdi);
+    case MF_HC_POPULATE:
+        return 0; /* what these machines do about memory is their own affair */
     default:
         pvh_end("unknown hypercall", frame->rax & 0xff);
     }

@@ -234,6 +234,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_count(to, "hypercall_wait", stats->hypercall_wait);
     put_count(to, "hypercall_kick", stats->hypercall_kick);
     put_count(to, "hypercall_crash", stats->hypercall_crash);
+    put_count(to, "hypercall_populate", stats->hypercall_populate);
     put_count(to, "injections", stats->injections);
     put_count(to, "upcalls_suppressed", upcalls_suppressed(stats));
     put_count(to, "upcall_signals", stats->upcall_signals);

@@ -371,6 +371,7 @@ struct mayfly_stats {
     uint64_t hypercall_wait;
     uint64_t hypercall_kick;
     uint64_t hypercall_crash;
+    uint64_t hypercall_populate;
     uint64_t injections;        /* upcalls: interrupts of a computing guest */
     uint64_t upcall_signals;    /* exits that devices caused for them */
     uint64_t monitor_calls;     /* system calls by this library */

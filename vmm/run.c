@@ -8,6 +8,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
 #include "vmm/devices.h"
+#include "vmm/populate.h"
 
 /* How often the guest's clock is brought up to date while it computes. */
 #define CLOCK_UPDATE_NS 1000000000ull
@@ -176,6 +177,12 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
     case MF_HC_CRASH:
         vm->stats.hypercall_crash++;
         crash_reported(vm, stop->args[0], result);
+        return 0;
+    case MF_HC_POPULATE:
+        vm->stats.hypercall_populate++;
+        *ended = false;
+        vcpu_set_result(&vm->vcpu,
+                        populate(&vm->mem, stop->args[0], stop->args[1]));
         return 0;
     default:
         crash_here(vm, MAYFLY_CRASH_HYPERCALL, stop->number, result);

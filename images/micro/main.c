@@ -323,6 +323,35 @@ static double measure_touch_huge(void)
     return touch(MADV_HUGEPAGE);
 }
 
+/* A heap that grows to 256 MiB, by blocks of up to 64 KiB: for each page. */
+static double measure_malloc(void)
+{
+    struct block {
+        struct block *next;
+    } *all = NULL, *block;
+    size_t bytes, total = 0;
+    unsigned seed = 1;
+    double start = now_ns();
+
+    for (; total < TOUCH_BYTES; total += bytes) {
+        seed = seed * 1103515245 + 12345;
+        bytes = sizeof(*block) + (seed >> 16);
+        block = malloc(bytes);
+        if (!block)
+            die("malloc");
+        for (size_t at = 0; at < bytes; at += PAGE)
+            *((volatile char *)block + at) = 1;
+        block->next = all;
+        all = block;
+    }
+    start = (now_ns() - start) / (double)(TOUCH_BYTES / PAGE);
+    while ((block = all)) {
+        all = block->next;
+        free(block);
+    }
+    return start;
+}
+
 static const struct {
     const char *name;
     double (*measure)(void);
@@ -338,6 +367,7 @@ static const struct {
     {"protn", measure_protn},
     {"touch", measure_touch},
     {"touch-huge", measure_touch_huge},
+    {"malloc", measure_malloc},
 };
 
 static int is_wanted(const char *name, int argc, char **argv)

@@ -160,7 +160,8 @@ Test(report, stats_are_json_whose_counts_agree)
                  number("exits_hypercall") + number("exits_interrupt"));
     cr_assert_eq(number("exits_hypercall"),
                  number("hypercall_exit") + number("hypercall_wait") +
-                     number("hypercall_kick") + number("hypercall_crash"));
+                     number("hypercall_kick") + number("hypercall_crash") +
+                     number("hypercall_populate"));
     cr_assert_eq(number("hypercall_exit"), 1);
     cr_assert_eq(number("input_bytes"), number("output_bytes"));
     cr_assert_gt(number("output_writes"), 0);

@@ -391,9 +391,9 @@ Test(image_read, passes_over_notes_of_other_names_and_types)
 Test(image_read, refuses_the_major_versions_next_to_its_own)
 {
     file.note.desc.abi_major = MF_ABI_MAJOR + 1;
-    assert_refused("built for Mayfly ABI 2.1, but this monitor has 1.1");
+    assert_refused("built for Mayfly ABI 2.2, but this monitor has 1.2");
     file.note.desc.abi_major = MF_ABI_MAJOR - 1;
-    assert_refused("built for Mayfly ABI 0.1");
+    assert_refused("built for Mayfly ABI 0.2");
 }
 
 Test(image_read, takes_the_flags_that_it_knows)

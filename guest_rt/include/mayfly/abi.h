@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 #define MF_ABI_MAJOR 1u
-#define MF_ABI_MINOR 1u
+#define MF_ABI_MINOR 2u
 
 /* ---- The memory map -------------------------------------------------- */
 
@@ -189,7 +189,18 @@ enum mf_hypercall {
     MF_HC_KICK = 2,
     /* rdi: address of a struct mf_crash. Does not return. */
     MF_HC_CRASH = 3,
+    /*
+     * Since 1.2. The guest is going to use [rdi, rdi + rsi), whole pages and at
+     * most MF_POPULATE_MAX bytes: the host provides them at once, if it has
+     * provided half of the MF_POPULATE_PROBE bytes above them, so that what the
+     * guest has used there speaks for it. Returns how many bytes it provided:
+     * rsi, or 0.
+     */
+    MF_HC_POPULATE = 4,
 };
+
+#define MF_POPULATE_MAX   0x200000
+#define MF_POPULATE_PROBE 0x8000
 
 #define MF_WAIT_FOREVER UINT64_MAX
 
