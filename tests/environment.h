@@ -26,12 +26,6 @@ static inline void need_kvm(void)
     cr_skip_test("no /dev/kvm");
 }
 
-/* Whether this machine is emulated: everything takes long. */
-static inline bool is_slow(void)
-{
-    return environment_is_set("MAYFLY_TEST_SLOW");
-}
-
 /* The directory with mayfly and images/ that is tested. */
 static inline const char *build_directory(void)
 {

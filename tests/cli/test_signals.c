@@ -19,9 +19,9 @@ static void send(const char *mode, const char *signals, int status)
              "$mayfly run --timeout 60 $images/hostsignal.elf %s >$dir/out &\n"
              "pid=$!\n"
              "while ! grep -qs ready $dir/out; do sleep 0.05; done\n"
-             "for s in %s; do sleep %s; kill -$s $pid; done\n"
+             "for s in %s; do sleep 0.2; kill -$s $pid; done\n"
              "wait $pid; status=$?; cat $dir/out; exit $status",
-             mode, signals, is_slow() ? "2" : "0.2");
+             mode, signals);
     expect_status(&shell, status, script);
 }
 

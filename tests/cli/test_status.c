@@ -102,11 +102,13 @@ static void assert_ended_by(const char *signal, int status, const char *image)
 {
     char script[256];
 
-    /* The guest runs for sure when it has printed, or after a while. */
+    /* A while after the process is confined, the guest runs. */
     snprintf(script, sizeof(script),
              "$mayfly run $images/%s.elf & pid=$!\n"
-             "sleep %s; kill -%s $pid; wait $pid",
-             image, is_slow() ? "3" : "0.3", signal);
+             "i=0; until grep -q '^Seccomp:.*2' /proc/$pid/status ||\n"
+             "    [ $((i += 1)) = 200 ]; do sleep 0.05; done\n"
+             "sleep 0.3; kill -%s $pid; wait $pid",
+             image, signal);
     expect_status(&shell, status, script);
     cr_assert_not(strstr(shell.err, "crashed"));
 }

@@ -44,9 +44,6 @@ struct guest {
     int out_file, err_file; /* -1: not ours */
 };
 
-/* A time limit that no test should reach. */
-uint64_t long_ns(void);
-
 /* Opens build/images/NAME.elf. */
 int open_image(const char *name);
 

@@ -11,7 +11,6 @@ static void assert_all_ok(const char *part)
     struct guest guest = {
         .image = "pointers",
         .args = {part},
-        .options = {.timeout_ns = long_ns()},
     };
 
     run_guest(&guest);
