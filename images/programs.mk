@@ -3,8 +3,8 @@
 # `make images` builds them for Mayfly in build/images/, `make native` builds the
 # same ones, with the same libc and options, as Linux processes in build/native/.
 #
-# images/NAME/build SOURCE WORK compiles one of them, with CC and FLAGS from the
-# environment, and leaves WORK/bin/PROGRAM. WORK starts empty and is kept: when
+# images/NAME/build SOURCE WORK compiles one of them, with CC, CXX and FLAGS from
+# the environment, and leaves WORK/bin/PROGRAM. WORK starts empty and is kept: when
 # only the runtime has changed, programs are linked again, not compiled.
 
 PROGRAM_FLAGS := -O2 -g0
@@ -22,7 +22,7 @@ build/src/$1: .ci/debian-source
 	$$Q{ $$< $1 $2 $$@ || { echo "taking the newest $1 instead" && $$< $1 '' $$@; }; } && touch $$@
 endef
 
-# program_build VARIANT,NAME,PACKAGE,COMPILER,NEEDS TO COMPILE,NEEDS TO LINK,OUTPUTS,LIBS
+# program_build VARIANT,NAME,PACKAGE,COMPILER,NEEDS TO COMPILE,NEEDS TO LINK,OUTPUTS,LIBS,C++
 define program_build
 build/programs/$1/$2/.fresh: images/$2/build images/programs.mk $5 | build/src/$3
 	$$Qrm -rf $$(@D) && mkdir -p $$(@D)/bin && touch $$@
@@ -30,7 +30,7 @@ build/programs/$1/$2/.fresh: images/$2/build images/programs.mk $5 | build/src/$
 $7 &: build/programs/$1/$2/.fresh $6
 	$$(call say,PROGRAM,$1/$2)
 	@mkdir -p $$(dir $7)
-	+$$Qcd $$(<D) && { CC='$4' LIBS='$8' FLAGS='$(PROGRAM_FLAGS) -ffile-prefix-map=$(CURDIR)=.' \
+	+$$Qcd $$(<D) && { CC='$4' CXX='$9' LIBS='$8' FLAGS='$(PROGRAM_FLAGS) -ffile-prefix-map=$(CURDIR)=.' \
 		$(CURDIR)/images/$2/build $(CURDIR)/build/src/$3 $$(CURDIR)/$$(<D) \
 		>log 2>&1 || { tail -n 30 log; exit 1; }; }
 	$$Q$$(foreach o,$7,cp $$(<D)/bin/$$(basename $$(notdir $$o)) $$o;)
@@ -89,10 +89,25 @@ $(CXX_IMAGES): build/images/%.elf: images/%/main.cc build/mayfly-c++ build/mayfl
 	@mkdir -p $(@D)
 	$Qbuild/mayfly-c++ -std=c++20 -O2 -Wall -Wextra -o $@ $<
 
+# What is written in C++ is not for Linux, too: musl has no libstdc++ there.
+$(eval $(call program_source,benchmark,1.7.1-1))
+$(eval $(call program_source,googletest,1.12.1-0.2))
+$(eval $(call program_source,leveldb,1.23-4))
+LEVELDB_IMAGES := $(patsubst %,build/images/leveldb-%.elf,arena_test autocompact_test \
+	bloom_test c_test cache_test coding_test corruption_test crc32c_test db_test \
+	dbformat_test env_posix_test env_test fault_injection_test filename_test \
+	filter_block_test hash_test issue178_test issue200_test issue320_test log_test \
+	logging_test memenv_test no_destructor_test recovery_test skiplist_test \
+	status_test table_test version_edit_test version_set_test write_batch_test)
+build/programs/guest/leveldb/.fresh: | build/src/benchmark build/src/googletest
+$(eval $(call program_build,guest,leveldb,leveldb,$(CURDIR)/build/mayfly-cc --ext4,\
+	build/sysroot/.cxx,build/mayfly-c++ build/mayfly-cc build/sysroot/.runtime \
+	build/sysroot/.ext4,$(LEVELDB_IMAGES),,$(CURDIR)/build/mayfly-c++ --ext4))
+
 .PHONY: cxx
-cxx: ## Build libstdc++ for images, mayfly-c++, and what is written in C++
+cxx: ## Build libstdc++ for images, mayfly-c++, and programs in C++: LevelDB's tests
 	@.ci/setup build images
-	$(BUILD) build/mayfly-c++ build/sysroot/.cxx $(CXX_IMAGES)
+	$(BUILD) build/mayfly-c++ build/sysroot/.cxx $(CXX_IMAGES) $(LEVELDB_IMAGES)
 
 .PHONY: images native program-images native-programs
 program-images: $(PROGRAM_IMAGES) build/native/httpd

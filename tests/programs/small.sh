@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Lua, zlib and C++ as guests; see run.
+# Lua and zlib as guests; see run.
 # shellcheck disable=SC2154 # what run sets
 
 test_lua_runs_a_script_from_standard_input()
@@ -77,15 +77,4 @@ test_zlib_compresses_what_gzip_reads()
     vm minigzip <plain >packed
     gzip -dc packed | cmp - plain
     gzip -9c plain | vm minigzip -- -d | cmp - plain
-}
-
-test_cxx_passes_its_tests()
-{
-    need_image cxx
-    local answer
-
-    answer=$(vm cxx)
-    ! grep 'not ok' <<<"$answer"
-    same "number of tests" "$(grep -c ^ok <<<"$answer")" 7
-    same "last line" "$(tail -n 1 <<<"$answer")" destroyed
 }
