@@ -102,7 +102,7 @@ static struct mayfly_stats run_heap(const char *how)
     struct guest guest = {
         .image = "heap",
         .args = {how},
-        .options = {.mem_bytes = 64 * MIB, .timeout_ns = long_ns()},
+        .options = {.mem_bytes = 64 * MIB},
     };
 
     run_guest(&guest);
