@@ -291,11 +291,3 @@ void balloon_init(struct balloon *balloon)
     vdev_init(&balloon->dev, &balloon_class, BALLOON_FEATURES,
               &balloon->config);
 }
-
-void balloon_set_target(struct balloon *balloon, uint32_t pages)
-{
-    if (balloon->config.num_pages == pages)
-        return;
-    balloon->config.num_pages = pages;
-    vdev_config_changed(&balloon->dev);
-}

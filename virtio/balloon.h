@@ -5,11 +5,11 @@
 
 /*
  * Memory that the guest does not use goes back to the host: what the driver
- * reports as free (5.5.6.7), and what it gives to the balloon when asked for it
- * (balloon_set_target()). Each whole host page of it is dropped by
- * MADV_DONTNEED; when the guest uses it again, it finds zeroes. That frees only
- * private anonymous memory, which is what VMs have; a shared mapping would keep
- * its pages. Of a huge page, the part that is named is dropped.
+ * reports as free (5.5.6.7), and what it gives to the balloon of its own
+ * accord: it is never asked to, the target is 0. Each whole host page of it is
+ * dropped by MADV_DONTNEED; when the guest uses it again, it finds zeroes. That
+ * frees only private anonymous memory, which is what VMs have; a shared mapping
+ * would keep its pages. Of a huge page, the part that is named is dropped.
  *
  * Nothing has to be done for a page that leaves the balloon, so the driver need
  * not wait for an answer: MUST_TELL_HOST is not offered, DEFLATE_ON_OOM is.
@@ -63,7 +63,7 @@ struct balloon_chain {
 struct balloon {
     struct vdev dev;
     struct virtio_balloon_config
-        config; /* num_pages, and the driver's actual */
+        config; /* num_pages, which is 0, and the driver's actual */
 
     uint64_t inflated_pages; /* given to the balloon so far */
     uint64_t deflated_pages; /* and taken back */
@@ -78,15 +78,7 @@ struct balloon {
     struct log_limit limit;               /* for saying what the host refused */
 };
 
-/* Sets up `balloon` with a target of 0 pages. The device is `balloon->dev`. */
+/* Sets up `balloon`. The device is `balloon->dev`. */
 void balloon_init(struct balloon *balloon);
-
-/*
- * Asks the driver to give `pages` pages of BALLOON_PAGE_BYTES in all to the
- * balloon, or to take back what is more (5.5.6): a configuration change. The
- * driver may or may not follow; what it says to have done is
- * balloon->config.actual, and no more than its word.
- */
-void balloon_set_target(struct balloon *balloon, uint32_t pages);
 
 #endif
