@@ -125,13 +125,14 @@ static int apply_landlock(const struct mayfly *vm)
 #include "seccomp_filter.h"
 
 /* The filter lets the process send signals to itself alone. */
-static void name_process(struct sock_filter *ops, size_t count)
+static void name_process(struct sock_fprog program, pid_t process)
 {
-    uint32_t process = (uint32_t)os_syscall(SYS_getpid);
+    for (size_t i = 0; i < program.len; i++) {
+        struct sock_filter *op = &program.filter[i];
 
-    for (size_t i = 0; i < count; i++)
-        if (BPF_CLASS(ops[i].code) == BPF_JMP && ops[i].k == SECCOMP_PROCESS)
-            ops[i].k = process;
+        if (BPF_CLASS(op->code) == BPF_JMP && op->k == SECCOMP_PROCESS)
+            op->k = (uint32_t)process;
+    }
 }
 
 static bool has_writable_share(const struct mayfly *vm)
@@ -155,8 +156,8 @@ static int apply_seccomp(const struct mayfly *vm)
         program = PROGRAM(filter_for_shares);
     else if (vm->native.set.count > VM_CONSOLES)
         program = PROGRAM(filter_for_devices);
-    if (vm->native.set.count > VM_CONSOLES)
-        name_process(program.filter, program.len);
+    if (vm->has_io)
+        name_process(program, vm->process);
     return (int)os_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 

@@ -78,9 +78,9 @@ struct mayfly {
     struct event_listener listener; /* of events from that thread */
     atomic_bool signalled;          /* it has interrupted the processor */
     atomic_ulong upcall_signals;    /* so many times */
-    pid_t process;
-    atomic_bool computing; /* the guest runs, or is about to */
-    uint64_t told;         /* events that it knows of, as it goes on */
+    pid_t process;                  /* this one, if has_io */
+    atomic_bool computing;          /* the guest runs, or is about to */
+    uint64_t told;                  /* events that it knows of, as it goes on */
 
     struct tick tick;
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
