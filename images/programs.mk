@@ -11,7 +11,10 @@ PROGRAM_FLAGS := -O2 -g0
 # Debian's musl lacks crypt(), which nginx calls: it comes from ours, which is of
 # that version, and makes no system call.
 NATIVE_CRYPT := $(CURDIR)/build/programs/native/crypt.o
-NATIVE_CC := $(MUSL_CC) -static -idirafter $(CURDIR)/build/sysroot/include
+# The code is the same, too: these are what mayfly-cc compiles with.
+NATIVE_CC := $(MUSL_CC) -static -fno-pie -no-pie -fno-omit-frame-pointer \
+	-fstack-protector-strong -fstack-clash-protection \
+	-idirafter $(CURDIR)/build/sysroot/include
 PROGRAM_IMAGES :=
 NATIVE_PROGRAMS :=
 

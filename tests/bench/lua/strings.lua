@@ -6,7 +6,7 @@ for i = 1, 60000 do
     words[i] = ("w%d"):format(seed % 5000)
 end
 local text, counts = table.concat(words, " "), {}
-for _ = 1, 6 do
+for _ = 1, 40 do
     for word in text:gmatch("%w+") do counts[word] = (counts[word] or 0) + 1 end
 end
 local keys = {}
@@ -15,4 +15,6 @@ table.sort(keys, function(a, b)
     if counts[a] ~= counts[b] then return counts[a] > counts[b] end
     return a < b
 end)
-print(#keys, keys[1], counts[keys[1]], #text:gsub("w1", "<%0>"))
+local length = 0
+for i = 1, 10 do length = length + #text:gsub("w" .. i, "<%0>") end
+print(#keys, keys[1], counts[keys[1]], length)
