@@ -271,6 +271,24 @@ static void balloon_write_config(struct vdev *dev, uint64_t offset,
     }
 }
 
+static size_t balloon_save(const struct vdev *dev, void *to)
+{
+    const struct balloon *balloon = CONTAINER_OF(dev, struct balloon, dev);
+
+    memcpy(to, &balloon->config.actual, sizeof(balloon->config.actual));
+    return sizeof(balloon->config.actual);
+}
+
+static int balloon_load(struct vdev *dev, const void *from, size_t bytes)
+{
+    struct balloon *balloon = balloon_of(dev);
+
+    if (bytes != sizeof(balloon->config.actual))
+        return -EINVAL;
+    memcpy(&balloon->config.actual, from, bytes);
+    return 0;
+}
+
 static const struct vdev_class balloon_class = {
     .name = "balloon",
     .type = VIRTIO_ID_BALLOON,
@@ -279,6 +297,8 @@ static const struct vdev_class balloon_class = {
     .serve = balloon_serve,
     .reset = balloon_reset,
     .write_config = balloon_write_config,
+    .save = balloon_save,
+    .load = balloon_load,
 };
 
 void balloon_init(struct balloon *balloon)

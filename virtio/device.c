@@ -224,3 +224,88 @@ uint64_t vdev_progress(const struct vdev *dev)
         chains += dev->queues[i].stats.chains;
     return chains;
 }
+
+/* ---- Going on elsewhere ------------------------------------------------ */
+
+static struct vdev_queue_state save_queue(const struct virtq *q)
+{
+    if (!q->enabled)
+        return (struct vdev_queue_state){0};
+    return (struct vdev_queue_state){
+        .desc = q->at.desc.raw,
+        .avail = q->at.avail.raw,
+        .used = q->at.used.raw,
+        .size = q->size,
+        .position = q->published,
+    };
+}
+
+void vdev_save(const struct vdev *dev, struct vdev_state *state)
+{
+    *state = (struct vdev_state){
+        .type = dev->class->type,
+        .status = dev->status,
+        .features = dev->features,
+        .interrupts = __atomic_load_n(&dev->interrupts, __ATOMIC_RELAXED),
+        .generation = dev->generation,
+    };
+    for (unsigned i = 0; i < dev->class->queue_count; i++)
+        state->queues[i] = save_queue(&dev->queues[i]);
+    if (dev->class->save)
+        state->extra_bytes = (uint32_t)dev->class->save(dev, state->extra);
+    bug_on(state->extra_bytes > VDEV_EXTRA_MAX);
+}
+
+static int load_queue(struct vdev *dev, unsigned index,
+                      const struct vdev_queue_state *from)
+{
+    const struct virtq_layout layout = {gpa(from->desc), gpa(from->avail),
+                                        gpa(from->used), from->size};
+    int error;
+
+    if (from->size == 0)
+        return 0;
+    error = vdev_enable_queue(dev, index, &layout);
+    if (!error)
+        virtq_resume(&dev->queues[index], from->position);
+    return error;
+}
+
+static int load_extra(struct vdev *dev, const struct vdev_state *state)
+{
+    if (state->extra_bytes > VDEV_EXTRA_MAX)
+        return -EINVAL;
+    if (!dev->class->load)
+        return state->extra_bytes ? -EINVAL : 0;
+    return dev->class->load(dev, state->extra, state->extra_bytes);
+}
+
+int vdev_load(struct vdev *dev, const struct vdev_state *state)
+{
+    const uint32_t live = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+                          VIRTIO_CONFIG_S_FEATURES_OK |
+                          VIRTIO_CONFIG_S_DRIVER_OK;
+    int error = 0;
+
+    if (state->type != dev->class->type || (state->status & live) != live)
+        return -EINVAL;
+    vdev_set_features(dev, state->features);
+    vdev_set_status(dev, live & ~(uint32_t)VIRTIO_CONFIG_S_DRIVER_OK);
+    if (!(dev->status & VIRTIO_CONFIG_S_FEATURES_OK))
+        return -ENOTSUP;
+    for (unsigned i = 0; i < dev->class->queue_count && !error; i++)
+        error = load_queue(dev, i, &state->queues[i]);
+    if (!error)
+        error = load_extra(dev, state);
+    if (error)
+        return error;
+    vdev_set_status(dev, VIRTIO_CONFIG_S_DRIVER_OK);
+    dev->generation = state->generation + 1;
+    if (state->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+        dev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    __atomic_store_n(&dev->interrupts,
+                     state->interrupts &
+                         (VDEV_INTERRUPT_QUEUE | VDEV_INTERRUPT_CONFIG),
+                     __ATOMIC_RELAXED);
+    return 0;
+}

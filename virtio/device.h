@@ -74,6 +74,43 @@ struct vdev_class {
     void (*want)(struct vdev *dev, struct pollfd *file);
     /* That file is ready. Returns as serve does. NULL where want is. */
     int (*ready)(struct vdev *dev);
+    /*
+     * Stores what the driver made of the device beyond its queues in `to`, at
+     * most VDEV_EXTRA_MAX bytes, and returns how many. NULL: nothing.
+     */
+    size_t (*save)(const struct vdev *dev, void *to);
+    /*
+     * The reverse, in a device that was just reset, its features chosen. What
+     * is in `from` may be anything. Returns 0, or -EINVAL if it makes no sense.
+     * NULL where save is.
+     */
+    int (*load)(struct vdev *dev, const void *from, size_t bytes);
+};
+
+#define VDEV_EXTRA_MAX 1024u
+
+/* Where a queue is and how far it got; all zero: not enabled. */
+struct vdev_queue_state {
+    uint64_t desc, avail, used; /* guest-physical addresses */
+    uint32_t size;              /* entries */
+    uint16_t position;          /* chains given back, modulo 2^16 */
+    uint16_t reserved;
+};
+
+/*
+ * What a device's driver made of it: for a device of the same class elsewhere
+ * to go on with. A part of snapshots, so its layout is that of their format.
+ */
+struct vdev_state {
+    uint32_t type;       /* virtio device id */
+    uint32_t status;     /* VIRTIO_CONFIG_S_* */
+    uint64_t features;   /* that were chosen */
+    uint32_t interrupts; /* VDEV_INTERRUPT_*, not acknowledged */
+    uint32_t generation; /* of the configuration space */
+    uint32_t extra_bytes;
+    uint32_t reserved;
+    struct vdev_queue_state queues[VDEV_QUEUES_MAX];
+    uint8_t extra[VDEV_EXTRA_MAX];
 };
 
 struct vdev {
@@ -201,6 +238,22 @@ bool vdev_ask_kick(struct vdev *dev, unsigned index, uint32_t chains);
  * kicks, and finds what came before.
  */
 void vdev_poll(struct vdev *dev, bool polled);
+
+/*
+ * Stores the device's state. It has been served until it had nothing more to
+ * do; what it holds nevertheless (a request that waits for its time, buffers to
+ * receive into) whoever goes on with the state takes again.
+ */
+void vdev_save(const struct vdev *dev, struct vdev_state *state);
+
+/*
+ * Goes on with that state in a device that was bound and is reset. Its
+ * configuration space is another one now, and its driver is to be told so. The
+ * state may be anything. Returns 0; -EINVAL if it is not one of such a device;
+ * -ENOTSUP if it needs features that this one does not offer; or what
+ * virtq_enable() returns. Then the device is to be reset.
+ */
+MUST_CHECK int vdev_load(struct vdev *dev, const struct vdev_state *state);
 
 /*
  * What to wait for while the device has nothing to do: fills `*file`, whose fd

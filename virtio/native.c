@@ -200,6 +200,7 @@ int native_add(struct native *native, struct vdev *dev, uint32_t flags)
     native->places[index] = (struct native_place){
         .entry = entry_address(index),
         .config = placement.config,
+        .flags = flags,
     };
     vdev_bind(dev, native->mem, &native->events, entry.event,
               &native_transport);
@@ -249,4 +250,53 @@ int native_add_registers(struct native *native, struct vdev *dev,
     index = (unsigned)vdev_set_add(&native->set, dev);
     bug_on(index != entry.event);
     return 0;
+}
+
+/* ---- Going on elsewhere ------------------------------------------------ */
+
+void native_save(const struct native *native, unsigned index,
+                 struct native_state *state)
+{
+    const struct native_place *place = &native->places[index];
+
+    *state = (struct native_state){
+        .config = place->config,
+        .flags = place->flags,
+    };
+    vdev_save(native->set.devices[index], &state->dev);
+}
+
+int native_load(struct native *native, struct vdev *dev, uint32_t flags,
+                const struct native_state *state)
+{
+    unsigned index = native->set.count;
+    uint64_t entry = entry_address(index);
+    void *config;
+    int error;
+
+    if (index == MF_DEVICES_MAX)
+        return -ENOSPC;
+    vdev_bind(dev, native->mem, &native->events, index, &native_transport);
+    vdev_reset(dev);
+    if (dev->class->config_bytes > 0 &&
+        gmem_map(native->mem, gpa(state->config), dev->class->config_bytes,
+                 &config))
+        return -EFAULT;
+    error =
+        gmem_write(native->mem, gpa(entry + offsetof(struct mf_device, flags)),
+                   &flags, sizeof(flags));
+    if (error)
+        return error;
+    native->places[index] = (struct native_place){
+        .entry = entry,
+        .config = state->config,
+        .flags = flags,
+    };
+    error = vdev_load(dev, &state->dev);
+    if (error)
+        return error;
+    native_changed(dev);
+    index = (unsigned)vdev_set_add(&native->set, dev);
+    bug_on(index != dev->event_bit);
+    return vdev_serve(dev);
 }

@@ -26,6 +26,7 @@
 struct native_place {
     uint64_t entry;  /* its struct mf_device */
     uint64_t config; /* its configuration space */
+    uint32_t flags;  /* MF_DEVICE_* */
 };
 
 struct native {
@@ -53,6 +54,26 @@ MUST_CHECK int native_init(struct native *native, const struct gmem *mem);
  */
 MUST_CHECK int native_add(struct native *native, struct vdev *dev,
                           uint32_t flags);
+
+/* A device behind this transport, for another VM to go on with. */
+struct native_state {
+    uint64_t config; /* address of its configuration space */
+    uint32_t flags;  /* MF_DEVICE_* */
+    uint32_t reserved;
+    struct vdev_state dev;
+};
+
+/* Stores the state of the device with number `index`: see vdev_save(). */
+void native_save(const struct native *native, unsigned index,
+                 struct native_state *state);
+
+/*
+ * Adds a device that goes on with `state`, which may be anything, in memory
+ * that has the rest of it; its entry gets `flags`. Returns 0, -ENOSPC, -EFAULT,
+ * or what vdev_load() returns.
+ */
+MUST_CHECK int native_load(struct native *native, struct vdev *dev,
+                           uint32_t flags, const struct native_state *state);
 
 /*
  * Adds a device that its driver brings up through registers at `address`

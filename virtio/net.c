@@ -182,6 +182,8 @@ static const struct vdev_class net_class = {
     .accepts = net_accepts,
     .want = net_want,
     .ready = net_serve,
+    .save = net_save,
+    .load = net_load,
 };
 
 /* ---- Setting up --------------------------------------------------------- */

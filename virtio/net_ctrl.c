@@ -134,28 +134,37 @@ static bool set_mac(struct net *net, struct command *command)
 
 /* ---- Offloads and coalescing -------------------------------------------- */
 
-static bool set_guest_offloads(struct net *net, struct command *command)
+int net_set_offloads(struct net *net, uint64_t offloads)
 {
     struct net_backend *backend = net->backend;
     uint64_t tso = NET_FEATURE(GUEST_TSO4) | NET_FEATURE(GUEST_TSO6);
     uint64_t all = (NET_FEATURE(GUEST_CSUM) | tso) & net->dev.features;
+    int error = 0;
+
+    if ((offloads & ~all) ||
+        ((offloads & tso) && !(offloads & NET_FEATURE(GUEST_CSUM))))
+        return -EINVAL;
+    if (backend->ops->set_offloads)
+        error = backend->ops->set_offloads(backend, offloads);
+    if (error)
+        return error;
+    net->offloads = offloads;
+    net->offloads_are_set = true;
+    return 0;
+}
+
+static bool set_guest_offloads(struct net *net, struct command *command)
+{
     uint64_t offloads;
 
     if (!net_has(net, NET_FEATURE(CTRL_GUEST_OFFLOADS)) ||
-        !take_data(command, &offloads, sizeof(offloads)) || (offloads & ~all))
-        return false;
-    if ((offloads & tso) && !(offloads & NET_FEATURE(GUEST_CSUM)))
+        !take_data(command, &offloads, sizeof(offloads)))
         return false;
     /* Each is work for the whole host. */
     if (offloads != net->offloads &&
         net->offload_changes++ >= OFFLOAD_CHANGES_MAX)
         return false;
-    if (backend->ops->set_offloads &&
-        backend->ops->set_offloads(backend, offloads))
-        return false;
-    net->offloads = offloads;
-    net->offloads_are_set = true;
-    return true;
+    return net_set_offloads(net, offloads) == 0;
 }
 
 static bool set_limits(struct net *net, struct command *command, unsigned index)

@@ -101,6 +101,17 @@ MUST_CHECK int net_ctrl_serve(struct net *net);
 /* net_ctrl.c: whether the driver wants frames for this address. */
 bool net_filter_passes(const struct net *net, const uint8_t *mac);
 
+/*
+ * net_ctrl.c: received frames may use these of GUEST_CSUM, GUEST_TSO4 and
+ * GUEST_TSO6. Returns 0, -EINVAL if they make no sense, or what the backend
+ * says.
+ */
+MUST_CHECK int net_set_offloads(struct net *net, uint64_t offloads);
+
+/* net_state.c: as struct vdev_class has them. */
+size_t net_save(const struct vdev *dev, void *to);
+MUST_CHECK int net_load(struct vdev *dev, const void *from, size_t bytes);
+
 /* net_notify.c: shows `packets` more packets of a queue to the driver. */
 void net_publish(struct net *net, unsigned index, uint32_t packets);
 

@@ -61,6 +61,7 @@ int virtq_enable(struct virtq *q, const struct gmem *mem,
         .desc = desc,
         .avail = avail,
         .used = used,
+        .at = *layout,
         .size = size,
         .event_idx = features & (UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX),
         .indirect = features & (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC),
@@ -74,6 +75,11 @@ int virtq_enable(struct virtq *q, const struct gmem *mem,
 void virtq_reset(struct virtq *q)
 {
     *q = (struct virtq){.limit = q->limit, .stats = q->stats};
+}
+
+void virtq_resume(struct virtq *q, uint16_t position)
+{
+    q->popped = q->pushed = q->published = position;
 }
 
 /*

@@ -54,6 +54,7 @@ struct virtq {
     const uint8_t *desc;       /* the descriptor table, in guest memory */
     struct vring_avail *avail; /* the available ring, in guest memory */
     struct vring_used *used;   /* the used ring, in guest memory */
+    struct virtq_layout at;    /* the same, as the guest names it */
     uint32_t size;             /* entries, a power of two */
     uint16_t popped;           /* chains taken so far, modulo 2^16 */
     uint16_t pushed;           /* chains given back */
@@ -111,6 +112,13 @@ MUST_CHECK int virtq_enable(struct virtq *q, const struct gmem *mem,
 
 /* Back to not enabled; chains that were popped are forgotten. */
 void virtq_reset(struct virtq *q);
+
+/*
+ * A queue that was just enabled goes on where another one was, which had given
+ * back and shown `position` chains, modulo 2^16. What that one had popped and
+ * not given back is available again.
+ */
+void virtq_resume(struct virtq *q, uint16_t position);
 
 /*
  * Takes the next available chain (2.7.5, 2.7.13). Returns 1 with `*chain`
