@@ -3,6 +3,7 @@
 #include "guest_rt/hypercall.h"
 
 #include "guest_rt/cpu_clock.h"
+#include "guest_rt/generation.h"
 
 uint64_t (*mf_before_sleep)(uint64_t deadline_ns);
 
@@ -20,9 +21,15 @@ long mf_hypercall_out(unsigned number, uint64_t a, uint64_t b)
 
 long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
 {
+    long result;
+
     if (number == MF_HC_WAIT && cpu_clock_wait)
-        return cpu_clock_wait(a, b);
-    return mf_hypercall_out(number, a, b);
+        result = cpu_clock_wait(a, b);
+    else
+        result = mf_hypercall_out(number, a, b);
+    if (generation_check)
+        generation_check();
+    return result;
 }
 
 uint64_t mf_tsc(void)

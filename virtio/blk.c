@@ -494,6 +494,24 @@ static void blk_reset(struct vdev *dev)
     blk_of(dev)->busy = false;
 }
 
+/* A driver that goes on knows the disk's size. */
+static size_t blk_save(const struct vdev *dev, void *to)
+{
+    const struct blk *blk = CONTAINER_OF(dev, struct blk, dev);
+
+    memcpy(to, &blk->config.capacity, sizeof(blk->config.capacity));
+    return sizeof(blk->config.capacity);
+}
+
+static int blk_load(struct vdev *dev, const void *from, size_t bytes)
+{
+    const __le64 capacity = blk_of(dev)->config.capacity;
+
+    return bytes == sizeof(capacity) && memcmp(from, &capacity, bytes) == 0
+               ? 0
+               : -EINVAL;
+}
+
 static const struct vdev_class blk_class = {
     .name = "disk",
     .type = VIRTIO_ID_BLOCK,
@@ -501,6 +519,8 @@ static const struct vdev_class blk_class = {
     .config_bytes = CONFIG_BYTES,
     .threaded = true,
     .serve = blk_serve,
+    .save = blk_save,
+    .load = blk_load,
     .reset = blk_reset,
 };
 

@@ -26,6 +26,7 @@ enum cli_status {
 
 /* The subcommands: argv[0] is the subcommand's name. Return the status. */
 int cmd_run(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
@@ -215,6 +216,13 @@ int cli_open_net(const struct cli_net *net, const struct cli_forward *forwards,
 int cli_start_passt(const struct cli_net *net,
                     const struct cli_forward *forwards, unsigned forward_count,
                     int *fd);
+
+/*
+ * Opens the file that a snapshot is to be written to: one that is not there, or
+ * that an earlier attempt has left unfinished. Returns CLI_OK and stores the
+ * descriptor, or CLI_FAILED after saying why not.
+ */
+int cli_open_snapshot(const char *path, int *fd);
 
 /* Whether there is a passt in PATH. */
 bool cli_has_passt(void);

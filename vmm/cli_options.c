@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of `mayfly run`. */
+/* The options of `mayfly run` and `mayfly restore`. */
 #include "vmm/cli_options.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static int print_help(void)
+static int print_run_help(void)
 {
     printf(
         "Usage: mayfly run [OPTIONS] IMAGE [-- ARGS...]\n\n"
@@ -69,6 +69,11 @@ static int print_help(void)
         "  --poll US           look for work at most so many microseconds "
         "before\n"
         "                      sleeping (default 50; 0: not at all)\n"
+        "  --snapshot FILE     write a snapshot and end: when the guest "
+        "calls\n"
+        "                      mayfly_snapshot_point(), before it first "
+        "accepts a\n"
+        "                      connection, or on SIGUSR1\n"
         "  --timeout SECONDS   end it after this time, such as 0.5\n"
         "  --sandbox MODE      on (default); namespaces: also in namespaces "
         "of\n"
@@ -88,6 +93,27 @@ static int print_help(void)
         "  127  there is no such file\n"
         "  128+N  signal N ended it (130: Ctrl-C, 141: its reader went "
         "away)\n");
+    return CLI_OK;
+}
+
+static int print_restore_help(void)
+{
+    printf(
+        "Usage: mayfly restore [OPTIONS] SNAPSHOT\n\n"
+        "Goes on with the guest in a snapshot, as a virtual machine of its "
+        "own. Many\n"
+        "may go on from one file, unless SIGUSR1 made it.\n\n"
+        "  --disk, --net, -p   as of 'mayfly run': as many as the guest had, "
+        "in the\n"
+        "                      same order; disks of the same size\n"
+        "  --files, --io, --poll, --timeout, --sandbox, --summary, --stats, "
+        "--timeline,\n"
+        "  --huge-pages, --snapshot, --log-level\n"
+        "                      as of 'mayfly run'\n"
+        "  --help              show this\n\n"
+        "What else 'mayfly run' can be told is in the snapshot. Exit status: "
+        "as of\n"
+        "'mayfly run'; 126 is a file that is no snapshot for this monitor.\n");
     return CLI_OK;
 }
 
@@ -192,7 +218,7 @@ static bool add_env(struct cli_request *request, char *text)
 int cli_add_guest_option(struct cli_request *request, const char *option)
 {
     if (request->guest_option_count == CLI_GUEST_OPTIONS_MAX)
-        return cli_misuse("run",
+        return cli_misuse(request->command,
                           "at most %d mounts, addresses and the like "
                           "are possible",
                           CLI_GUEST_OPTIONS_MAX);
@@ -207,13 +233,14 @@ static int add_share(struct cli_request *request, char *text)
     struct cli_share *share = &request->shares[index];
 
     if (index == MAYFLY_SHARES_MAX)
-        return cli_misuse("run", "at most %d shares are possible",
+        return cli_misuse(request->command, "at most %d shares are possible",
                           MAYFLY_SHARES_MAX);
     if (cli_parse_share(text, share))
         return CLI_FAILED;
     for (unsigned i = 0; i < index; i++)
         if (strcmp(request->shares[i].path, share->path) == 0)
-            return cli_misuse("run", "two shares at %s", share->path);
+            return cli_misuse(request->command, "two shares at %s",
+                              share->path);
     request->share_count++;
     snprintf(share->guest_option, sizeof(share->guest_option), "share=%u%s:%s",
              index, share->writable ? "" : ",ro", share->path);
@@ -227,7 +254,7 @@ static int add_disk(struct cli_request *request, char *text)
     struct cli_disk *disk = &request->disks[index];
 
     if (index == MAYFLY_DISKS_MAX)
-        return cli_misuse("run", "at most %d disks are possible",
+        return cli_misuse(request->command, "at most %d disks are possible",
                           MAYFLY_DISKS_MAX);
     if (cli_parse_disk(text, disk))
         return CLI_FAILED;
@@ -244,7 +271,7 @@ static int add_net(struct cli_request *request, char *text)
     struct cli_net *net;
 
     if (request->net_count == MAYFLY_NETS_MAX)
-        return cli_misuse("run", "at most %d networks are possible",
+        return cli_misuse(request->command, "at most %d networks are possible",
                           MAYFLY_NETS_MAX);
     net = &request->nets[request->net_count];
     if (cli_parse_net(text, net))
@@ -260,10 +287,20 @@ static int add_net(struct cli_request *request, char *text)
 static int add_forward(struct cli_request *request, const char *text)
 {
     if (request->forward_count == CLI_FORWARDS_MAX)
-        return cli_misuse("run", "at most %d ports can be forwarded",
+        return cli_misuse(request->command, "at most %d ports can be forwarded",
                           CLI_FORWARDS_MAX);
     return cli_parse_forward(text,
                              &request->forwards[request->forward_count++]);
+}
+
+/* Options, by letter, that say what is in a guest. */
+#define IN_SNAPSHOT "mearyb"
+
+static const char *name_of(const struct option *options, int letter)
+{
+    while (options->name && options->val != letter)
+        options++;
+    return options->name;
 }
 
 /* Returns CLI_OK, or the status to end with; *done if help was asked for. */
@@ -283,6 +320,7 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"transport", required_argument, NULL, 'r'},
         {"io", required_argument, NULL, 'i'},
         {"poll", required_argument, NULL, 'o'},
+        {"snapshot", required_argument, NULL, 'S'},
         {"timeout", required_argument, NULL, 't'},
         {"sandbox", required_argument, NULL, 'c'},
         {"summary", no_argument, NULL, 'u'},
@@ -298,6 +336,10 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
     while ((option = getopt_long(argc, argv, "+:p:", options, NULL)) != -1) {
         const char *bad = NULL;
 
+        if (request->restore && option != ':' && strchr(IN_SNAPSHOT, option))
+            return cli_misuse(request->command,
+                              "what --%s says is in the snapshot",
+                              name_of(options, option));
         switch (option) {
         case 'm':
             if (!cli_parse_number(optarg, 1024, &request->options.mem_bytes))
@@ -313,7 +355,8 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'f':
             if (request->files)
-                return cli_misuse("run", "--files can be given once");
+                return cli_misuse(request->command,
+                                  "--files can be given once");
             request->files = optarg;
             break;
         case 'a':
@@ -349,6 +392,9 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             if (!parse_poll(optarg, &request->options.poll_ns))
                 bad = "--poll takes microseconds, at most 1000000";
             break;
+        case 'S':
+            request->snapshot_path = optarg;
+            break;
         case 't':
             if (!parse_seconds(optarg, &request->options.timeout_ns))
                 bad = "--timeout takes seconds, such as 0.5";
@@ -372,15 +418,16 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'h':
             *done = true;
-            return print_help();
+            return request->restore ? print_restore_help() : print_run_help();
         case ':':
-            return cli_misuse("run", "%s needs a value",
+            return cli_misuse(request->command, "%s needs a value",
                               optopt == 'p' ? "-p" : argv[optind - 1]);
         default:
-            return cli_misuse("run", "unknown option '%s'", argv[optind - 1]);
+            return cli_misuse(request->command, "unknown option '%s'",
+                              argv[optind - 1]);
         }
         if (bad)
-            return cli_misuse("run", "%s, not '%s'", bad, optarg);
+            return cli_misuse(request->command, "%s, not '%s'", bad, optarg);
     }
     return cli_settle_nets(request->nets, &request->net_count,
                            request->forward_count);
@@ -390,8 +437,13 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
 static int parse_operands(int argc, char **argv, struct cli_request *request)
 {
     if (optind == argc)
-        return cli_misuse("run", "an image is needed");
+        return cli_misuse(request->command, "%s is needed",
+                          request->restore ? "a snapshot" : "an image");
     request->image = argv[optind];
+    if (request->restore)
+        return optind + 1 == argc ? CLI_OK
+                                  : cli_misuse(request->command,
+                                               "arguments are in the snapshot");
     /* argv[0] is the image's name: `--`, where it stands, gives way to it. */
     if (optind + 1 < argc && strcmp(argv[optind + 1], "--") == 0) {
         argv[optind + 1] = argv[optind];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `mayfly run` is asked to do. */
+/* What `mayfly run` and `mayfly restore` are asked to do. */
 #ifndef VMM_CLI_OPTIONS_H
 #define VMM_CLI_OPTIONS_H
 
@@ -10,6 +10,8 @@
 
 /* What the options ask for. */
 struct cli_request {
+    const char *command; /* "run" or "restore" */
+    bool restore;        /* `image` is a snapshot */
     struct mayfly_options options;
     const char *env[CLI_ENV_MAX + 1];
     unsigned env_count;
@@ -33,6 +35,8 @@ struct cli_request {
     bool summary;
     const char *stats_path;    /* NULL: none; "": standard error */
     const char *timeline_path; /* likewise */
+    const char *snapshot_path; /* where to write one; NULL: nowhere */
+    int snapshot_fd;
     const char *image;
 };
 
@@ -44,7 +48,8 @@ struct cli_request {
 int cli_add_guest_option(struct cli_request *request, const char *option);
 
 /*
- * Fills `*request`, which starts from the defaults, from the command line: the
+ * Fills `*request`, which starts from the defaults (and says which command it
+ * is), from the command line: the
  * strings there stay in use, and some of them are cut. Returns CLI_OK, or the
  * status to end with after saying what is wrong; `*done` tells that all that
  * was asked for, help, is printed.

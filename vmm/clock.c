@@ -38,6 +38,15 @@ void clock_init(struct clock *clock, uint32_t tsc_khz)
     clock->now.realtime_ns = host_time_ns(CLOCK_REALTIME);
 }
 
+void clock_resume(struct clock *clock, uint32_t tsc_khz, uint64_t monotonic_ns,
+                  uint32_t seq)
+{
+    clock_init(clock, tsc_khz);
+    clock->start_ns = monotonic_ns;
+    clock->now.monotonic_ns = monotonic_ns;
+    clock->now.seq = seq & ~1u;
+}
+
 void clock_update(struct clock *clock)
 {
     struct mf_clock *now = &clock->now;
@@ -51,11 +60,11 @@ void clock_update(struct clock *clock)
     if (elapsed_ns >= RATE_INTERVAL_NS && tsc > clock->epoch_tsc)
         mult = (uint64_t)(((unsigned __int128)elapsed_ns << 32) /
                           (tsc - clock->epoch_tsc));
-    if (told_ns > elapsed_ns)
+    if (told_ns > clock->start_ns + elapsed_ns)
         mult -= mult >> SLEW_SHIFT;
     now->tsc_base = tsc;
     now->mult = mult;
-    now->monotonic_ns = max_u64(told_ns, elapsed_ns);
+    now->monotonic_ns = max_u64(told_ns, clock->start_ns + elapsed_ns);
     now->realtime_ns = host_time_ns(CLOCK_REALTIME);
     clock->updated_ns = host_ns;
 }
@@ -88,13 +97,18 @@ int clock_publish(struct clock *clock, const struct gmem *mem)
 
 uint64_t clock_host_from_guest(const struct clock *clock, uint64_t guest_ns)
 {
-    return guest_ns > UINT64_MAX - clock->epoch_ns ? UINT64_MAX
-                                                   : guest_ns + clock->epoch_ns;
+    uint64_t since_ns;
+
+    if (guest_ns < clock->start_ns)
+        return clock->epoch_ns; /* long ago */
+    since_ns = guest_ns - clock->start_ns;
+    return since_ns > UINT64_MAX - clock->epoch_ns ? UINT64_MAX
+                                                   : since_ns + clock->epoch_ns;
 }
 
 uint64_t clock_guest_ns(const struct clock *clock)
 {
-    return os_now_ns() - clock->epoch_ns;
+    return clock->start_ns + (os_now_ns() - clock->epoch_ns);
 }
 
 uint64_t clock_host_from_tsc(const struct clock *clock, uint64_t tsc)

@@ -25,12 +25,20 @@
 struct clock {
     uint64_t epoch_ns;   /* host monotonic time at the VM's start */
     uint64_t epoch_tsc;  /* TSC then */
+    uint64_t start_ns;   /* guest monotonic time then */
     uint64_t updated_ns; /* host monotonic time at the last update */
     struct mf_clock now; /* what the guest was told last */
 };
 
 /* Starts guest time at 0, with a TSC of `tsc_khz`, more than 0. */
 void clock_init(struct clock *clock, uint32_t tsc_khz);
+
+/*
+ * Starts guest time at `monotonic_ns`, for a guest that knows a clock already:
+ * `seq` is its sequence number there.
+ */
+void clock_resume(struct clock *clock, uint32_t tsc_khz, uint64_t monotonic_ns,
+                  uint32_t seq);
 
 /* Takes the time again. */
 void clock_update(struct clock *clock);

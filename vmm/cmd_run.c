@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mayfly run: one VM, from the command line to its exit status. */
+/* mayfly run and restore: one VM, from the command line to its exit status. */
 #include "vmm/cli_options.h"
 
 #include <errno.h>
@@ -38,6 +38,12 @@ static void on_resize(int number)
     mayfly_signal(signalled_vm, number);
 }
 
+static void on_snapshot(int number)
+{
+    (void)number;
+    mayfly_request_snapshot(signalled_vm);
+}
+
 static void catch_signals_for_guest(void)
 {
     static const int numbers[] = {SIGINT,  SIGQUIT, SIGUSR1,
@@ -53,8 +59,9 @@ static void catch_signals_for_guest(void)
         sigaction(SIGHUP, &before, NULL);
 }
 
-static void catch_signals(struct mayfly *vm)
+static void catch_signals(struct mayfly *vm, bool snapshots)
 {
+    const struct sigaction snapshot = {.sa_handler = on_snapshot};
     const struct sigaction stop = {
         .sa_handler = on_signal,
         .sa_flags = (int)SA_RESETHAND,
@@ -73,6 +80,8 @@ static void catch_signals(struct mayfly *vm)
     sigaction(SIGPIPE, &ignore, NULL);
     if (takes_signals || mayfly_has_terminal(vm))
         sigaction(SIGWINCH, &resize, NULL);
+    if (snapshots)
+        sigaction(SIGUSR1, &snapshot, NULL);
 }
 
 /* ---- Reports ------------------------------------------------------------ */
@@ -153,6 +162,8 @@ static int explain_end(struct mayfly *vm, const struct mayfly_result *result)
         return CLI_SIGNALLED + signal_number;
     case MAYFLY_OUTPUT_CLOSED:
         return CLI_SIGNALLED + SIGPIPE;
+    case MAYFLY_AT_SNAPSHOT: /* it is taken */
+        return CLI_OK;
     case MAYFLY_OUTPUT_FAILED:
         return cli_fail(CLI_FAILED, "cannot write the guest's output: %s",
                         strerror(result->status));
@@ -160,17 +171,35 @@ static int explain_end(struct mayfly *vm, const struct mayfly_result *result)
     return CLI_FAILED;
 }
 
+/* What was asked for with --snapshot, once the guest has ended its run. */
+static int take_snapshot(const struct cli_request *request, struct mayfly *vm,
+                         const struct mayfly_result *result, int status)
+{
+    char error[MAYFLY_ERROR_BYTES];
+
+    if (!request->snapshot_path)
+        return status;
+    if (result->end != MAYFLY_AT_SNAPSHOT) {
+        cli_fail(status, "no snapshot: the guest ended before it came to one");
+        return status ? status : CLI_FAILED;
+    }
+    if (mayfly_snapshot(vm, request->snapshot_fd, error))
+        return cli_fail(CLI_FAILED, "%s: %s", request->snapshot_path, error);
+    return CLI_OK;
+}
+
 /* Returns the status, and whether the guest ran at all in `*ran`. */
 static int run_vm(struct cli_request *request, struct mayfly *vm, int image,
                   struct cli_run *run, bool *ran)
 {
     char error[MAYFLY_ERROR_BYTES];
-    int result = mayfly_load(vm, image, error);
+    int result = request->restore ? mayfly_restore(vm, image, error)
+                                  : mayfly_load(vm, image, error);
 
     if (result)
         return cli_fail(result == -ENOEXEC ? CLI_NOT_IMAGE : CLI_FAILED,
                         "%s: %s", request->image, error);
-    catch_signals(vm);
+    catch_signals(vm, request->snapshot_path != NULL);
     if (request->confine)
         result = mayfly_confine(vm, request->confine_flags, error);
     if (!result)
@@ -178,7 +207,8 @@ static int run_vm(struct cli_request *request, struct mayfly *vm, int image,
     if (result)
         return cli_fail(CLI_FAILED, "%s", error);
     *ran = true;
-    return explain_end(vm, &run->result);
+    return take_snapshot(request, vm, &run->result,
+                         explain_end(vm, &run->result));
 }
 
 static uint64_t monotonic_ns(void)
@@ -252,6 +282,15 @@ static int open_nets(struct cli_request *request)
     return status;
 }
 
+static int open_snapshot(struct cli_request *request)
+{
+    if (!request->snapshot_path)
+        return CLI_OK;
+    request->options.snapshots =
+        MAYFLY_SNAPSHOT_CALLS | MAYFLY_SNAPSHOT_ANYWHERE;
+    return cli_open_snapshot(request->snapshot_path, &request->snapshot_fd);
+}
+
 static int run_request(struct cli_request *request, struct cli_run *run)
 {
     char error[MAYFLY_ERROR_BYTES];
@@ -265,7 +304,7 @@ static int run_request(struct cli_request *request, struct cli_run *run)
     if (image < 0)
         return status;
     if (open_disks(request) || open_shares(request) || open_nets(request) ||
-        !open_report(request->stats_path, &stats) ||
+        open_snapshot(request) || !open_report(request->stats_path, &stats) ||
         !open_report(request->timeline_path, &timeline))
         return CLI_FAILED;
     bool report = stats || timeline || request->summary;
@@ -289,9 +328,14 @@ static int run_request(struct cli_request *request, struct cli_run *run)
     return run->status;
 }
 
-int cmd_run(int argc, char **argv)
+static int run_command(int argc, char **argv, bool restore)
 {
-    struct cli_request request = {.options = MAYFLY_OPTIONS, .confine = true};
+    struct cli_request request = {
+        .command = argv[0],
+        .restore = restore,
+        .options = MAYFLY_OPTIONS,
+        .confine = true,
+    };
     struct cli_run run = {.start_ns = monotonic_ns()};
     bool done = false;
     int status = cli_parse_run(argc, argv, &request, &done);
@@ -300,4 +344,14 @@ int cmd_run(int argc, char **argv)
         return status;
     run.image = request.image;
     return run_request(&request, &run);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    return run_command(argc, argv, false);
+}
+
+int cmd_restore(int argc, char **argv)
+{
+    return run_command(argc, argv, true);
 }

@@ -30,6 +30,8 @@ static int add(struct mayfly *vm, struct vdev *dev, uint32_t flags)
 {
     unsigned index = vm->native.set.count;
 
+    if (vm->states)
+        return native_load(&vm->native, dev, flags, &vm->states[index]);
     if (vm->options.transport == MAYFLY_TRANSPORT_NATIVE)
         return native_add(&vm->native, dev, flags);
     if (index == MF_DEVICES_MAX)
@@ -148,7 +150,8 @@ static int add_net(struct mayfly *vm, const struct mayfly_net *from,
     if (!result)
         result = add(vm, &net->net.dev, 0);
     /* Drivers of the other transport ask for it themselves. */
-    if (!result && vm->options.transport == MAYFLY_TRANSPORT_NATIVE)
+    if (!result && !vm->states &&
+        vm->options.transport == MAYFLY_TRANSPORT_NATIVE)
         net_set_default_coalescing(&net->net, moderation);
     return result;
 }
@@ -196,7 +199,7 @@ void devices_remove(struct mayfly *vm)
         p9_fini(&vm->shares[i]);
 }
 
-int devices_add(struct mayfly *vm, char *error)
+static int add_all(struct mayfly *vm, char *error)
 {
     int result = native_init(&vm->native, &vm->mem);
 
@@ -222,6 +225,17 @@ int devices_add(struct mayfly *vm, char *error)
     if (result)
         return error_system(error, result, "cannot add all devices");
     return 0;
+}
+
+int devices_add(struct mayfly *vm, const struct native_state *states,
+                char *error)
+{
+    int result;
+
+    vm->states = states;
+    result = add_all(vm, error);
+    vm->states = NULL;
+    return result;
 }
 
 bool mayfly_has_terminal(const struct mayfly *vm)

@@ -17,9 +17,11 @@ unsigned devices_count(const struct mayfly_options *options);
 
 /*
  * Makes all devices and their entries in the guest's table; guest memory is
- * there. Returns 0 or a negative errno.
+ * there. With `states`, as many as devices_count(), they go on from these, and
+ * guest memory has the rest. Returns 0 or a negative errno.
  */
-MUST_CHECK int devices_add(struct mayfly *vm, char *error);
+MUST_CHECK int devices_add(struct mayfly *vm, const struct native_state *states,
+                           char *error);
 
 /* Closes what they have open themselves, once nothing serves them. */
 void devices_remove(struct mayfly *vm);

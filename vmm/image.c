@@ -69,51 +69,60 @@ static int check_header(const struct image *image, Elf64_Ehdr *elf, char *error)
     return 0;
 }
 
-static int add_segment(struct image *image, const Elf64_Phdr *ph, char *error)
+int image_add_segment(struct image *image, const struct image_segment *segment,
+                      char *error)
 {
-    if (ph->p_memsz == 0)
-        return 0;
+    unsigned long long at = segment->address;
+
     if (image->segment_count == IMAGE_SEGMENTS_MAX)
         return error_set(error, -ENOEXEC, "more than %d segments",
                          IMAGE_SEGMENTS_MAX);
-    if (ph->p_vaddr < MF_IMAGE_BASE || ph->p_vaddr >= MF_RAM_LOW_END ||
-        ph->p_memsz > MF_RAM_LOW_END - ph->p_vaddr)
+    if (at < MF_IMAGE_BASE || at >= MF_RAM_LOW_END || segment->bytes == 0 ||
+        segment->bytes > MF_RAM_LOW_END - at)
         return error_set(error, -ENOEXEC,
                          "segment at %#llx, %#llx bytes: outside %#llx..%#llx",
-                         (unsigned long long)ph->p_vaddr,
-                         (unsigned long long)ph->p_memsz,
+                         at, (unsigned long long)segment->bytes,
                          (unsigned long long)MF_IMAGE_BASE,
                          (unsigned long long)MF_RAM_LOW_END);
-    if (ph->p_filesz > ph->p_memsz)
+    if (segment->file_bytes > segment->bytes)
         return error_set(error, -ENOEXEC,
                          "segment at %#llx: larger in the file than in memory",
-                         (unsigned long long)ph->p_vaddr);
-    if ((ph->p_flags & PF_W) && (ph->p_flags & PF_X))
+                         at);
+    if (segment->write && segment->execute)
         return error_set(error, -ENOEXEC,
-                         "segment at %#llx: writable and executable",
-                         (unsigned long long)ph->p_vaddr);
-    if (!(ph->p_flags & PF_R))
-        return error_set(error, -ENOEXEC, "segment at %#llx: not readable",
-                         (unsigned long long)ph->p_vaddr);
+                         "segment at %#llx: writable and executable", at);
     /* Segments are mapped in pages: two of them may not share one. */
-    if (round_down(ph->p_vaddr, MF_PAGE_BYTES) < image->end)
+    if (round_down(at, MF_PAGE_BYTES) < image->end)
         return error_set(error, -ENOEXEC,
                          "segment at %#llx: overlaps the one before, or is out "
                          "of order",
-                         (unsigned long long)ph->p_vaddr);
+                         at);
 
-    struct image_segment *segment = &image->segments[image->segment_count++];
-
-    segment->address = ph->p_vaddr;
-    segment->bytes = ph->p_memsz;
-    segment->file_offset = ph->p_offset;
-    segment->file_bytes = ph->p_filesz;
-    segment->write = ph->p_flags & PF_W;
-    segment->execute = ph->p_flags & PF_X;
+    image->segments[image->segment_count++] = *segment;
     if (image->segment_count == 1)
-        image->base = round_down(ph->p_vaddr, MF_PAGE_BYTES);
-    image->end = round_up(ph->p_vaddr + ph->p_memsz, MF_PAGE_BYTES);
+        image->base = round_down(at, MF_PAGE_BYTES);
+    image->end = round_up(at + segment->bytes, MF_PAGE_BYTES);
     return 0;
+}
+
+/* One that is of the file. */
+static int add_segment(struct image *image, const Elf64_Phdr *ph, char *error)
+{
+    const struct image_segment segment = {
+        .address = ph->p_vaddr,
+        .bytes = ph->p_memsz,
+        .file_offset = ph->p_offset,
+        .file_bytes = ph->p_filesz,
+        .write = ph->p_flags & PF_W,
+        .execute = ph->p_flags & PF_X,
+    };
+
+    if (ph->p_memsz == 0)
+        return 0;
+    if (!(ph->p_flags & PF_R))
+        return error_set(error, -ENOEXEC, "segment at %#llx: not readable",
+                         (unsigned long long)ph->p_vaddr);
+    return image_add_segment(image, &segment, error);
 }
 
 static int use_note(struct image *image, const uint8_t *desc, size_t bytes,
@@ -211,16 +220,10 @@ static uint64_t find_phdr(const struct image *image, const Elf64_Ehdr *elf)
     return 0;
 }
 
-static int check_whole(struct image *image, const Elf64_Ehdr *elf,
-                       bool has_note, char *error)
+int image_check(const struct image *image, char *error)
 {
-    if (!has_note)
-        return error_set(error, -ENOEXEC,
-                         "not a Mayfly image (no ABI note); build it with "
-                         "mayfly-cc");
     if (image->segment_count == 0)
         return error_set(error, -ENOEXEC, "nothing to load");
-    image->entry = elf->e_entry;
     if (!is_executable(image, image->entry, 1))
         return error_set(error, -ENOEXEC, "entry point %#llx is not code",
                          (unsigned long long)image->entry);
@@ -232,9 +235,20 @@ static int check_whole(struct image *image, const Elf64_Ehdr *elf,
     if (image->upcall_entry && !is_executable(image, image->upcall_entry, 1))
         return error_set(error, -ENOEXEC, "upcall handler at %#llx: not code",
                          (unsigned long long)image->upcall_entry);
+    return 0;
+}
+
+static int check_whole(struct image *image, const Elf64_Ehdr *elf,
+                       bool has_note, char *error)
+{
+    if (!has_note)
+        return error_set(error, -ENOEXEC,
+                         "not a Mayfly image (no ABI note); build it with "
+                         "mayfly-cc");
+    image->entry = elf->e_entry;
     image->phdr = find_phdr(image, elf);
     image->phnum = image->phdr ? elf->e_phnum : 0;
-    return 0;
+    return image_check(image, error);
 }
 
 /* What one program header asks for. */

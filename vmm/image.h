@@ -70,6 +70,17 @@ struct image {
 MUST_CHECK int image_read(struct image *image, int fd, char *error);
 
 /*
+ * Adds one more segment, behind those that there are, to an image that started
+ * all zero, and looks at an image that was put together in this way: for one
+ * that does not come from an ELF file. Both return 0, or -ENOEXEC with the
+ * reason in `error`.
+ */
+MUST_CHECK int image_add_segment(struct image *image,
+                                 const struct image_segment *segment,
+                                 char *error);
+MUST_CHECK int image_check(const struct image *image, char *error);
+
+/*
  * Copies the segments into guest memory, which is all zero. Returns 0,
  * -ENOEXEC if the file is shorter than its headers said, -EFAULT if memory has
  * no room for a segment, or what reading said.

@@ -386,6 +386,7 @@ static int build_boot_page(const struct machine *machine,
         .xcr0 = from->xcr0,
         .hwcap = from->hwcap,
         .hwcap2 = from->hwcap2,
+        .snapshot = from->snapshot,
         .device_bytes = sizeof(struct mf_device),
     };
     int result = put_strings(mem, from->args, &boot, &boot.argc);
@@ -416,4 +417,29 @@ int machine_build(struct machine *machine, const struct image *image,
     /* The plan made room for all of this. */
     bug_on(result == -ENOMEM || result == -EFAULT);
     return result ? result : build_boot_page(machine, image, boot, mem, error);
+}
+
+int machine_rebuild(struct machine *machine, const struct image *image,
+                    const struct gmem *mem)
+{
+    int result = build_system_page(machine, image, mem);
+
+    machine->page_root = TABLES_LOW;
+    if (!result && !image->paging)
+        result = map_memory(machine, image, mem);
+    bug_on(result == -ENOMEM || result == -EFAULT);
+    return result;
+}
+
+unsigned machine_own_ranges(const struct machine *machine,
+                            const struct image *image,
+                            struct mf_range ranges[MACHINE_OWN_RANGES])
+{
+    if (image->paging) {
+        ranges[0] = (struct mf_range){SYSTEM_PAGE, PAGE_BYTES};
+        return 1;
+    }
+    ranges[0] = (struct mf_range){SYSTEM_PAGE, MF_BOOT_PAGE - SYSTEM_PAGE};
+    ranges[1] = machine->tables;
+    return machine->tables.bytes > 0 ? 2 : 1;
 }

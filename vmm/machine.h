@@ -73,6 +73,7 @@ struct machine_boot {
     uint32_t hwcap;
     uint32_t hwcap2;
     uint8_t seed[32];
+    uint32_t snapshot;          /* as in struct mf_boot */
     const char *const *args;    /* NULL-terminated, or NULL */
     const char *const *env;     /* likewise */
     const char *const *options; /* likewise, for the runtime */
@@ -86,5 +87,24 @@ struct machine_boot {
 MUST_CHECK int machine_build(struct machine *machine, const struct image *image,
                              const struct machine_boot *boot,
                              const struct gmem *mem, char *error);
+
+#define MACHINE_OWN_RANGES 2
+
+/*
+ * Stores the pages that machine_rebuild() makes anew, ascending: descriptor
+ * tables, and page tables unless the image edits them. Returns how many ranges.
+ */
+unsigned machine_own_ranges(const struct machine *machine,
+                            const struct image *image,
+                            struct mf_range ranges[MACHINE_OWN_RANGES]);
+
+/*
+ * Builds just those of a planned machine in `mem`, where they are zero, for a
+ * guest that goes on: what was in them before is not believed. Returns 0 or a
+ * negative errno.
+ */
+MUST_CHECK int machine_rebuild(struct machine *machine,
+                               const struct image *image,
+                               const struct gmem *mem);
 
 #endif

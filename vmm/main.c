@@ -15,6 +15,7 @@ static const struct {
     const char *what;
 } commands[] = {
     {"run", cmd_run, "run an image as a virtual machine"},
+    {"restore", cmd_restore, "go on with the guest in a snapshot"},
     {"inspect", cmd_inspect, "show what an image is made of"},
     {"doctor", cmd_doctor, "tell whether this host can run guests"},
 };

@@ -129,6 +129,18 @@ enum mayfly_transport {
     MAYFLY_TRANSPORT_MMIO,   /* virtio-mmio: registers, each access an exit */
 };
 
+/* Moments for a snapshot, as bits of mayfly_options.snapshots. */
+enum mayfly_snapshot_point {
+    MAYFLY_SNAPSHOT_POINT = 1 << 0,  /* the guest calls
+                                        mayfly_snapshot_point() */
+    MAYFLY_SNAPSHOT_ACCEPT = 1 << 1, /* it is about to accept a connection, for
+                                        the first time */
+    MAYFLY_SNAPSHOT_ANYWHERE = 1 << 2, /* mayfly_request_snapshot is called */
+};
+
+/* The moments that the guest chooses: many VMs may go on from such a one. */
+#define MAYFLY_SNAPSHOT_CALLS (MAYFLY_SNAPSHOT_POINT | MAYFLY_SNAPSHOT_ACCEPT)
+
 /* What a VM is made of. Start from MAYFLY_OPTIONS, then set what differs. */
 struct mayfly_options {
     uint64_t mem_bytes; /* RAM; 0: MAYFLY_MEM_DEFAULT or what the image needs */
@@ -146,6 +158,8 @@ struct mayfly_options {
     unsigned net_count;                /* at most MAYFLY_NETS_MAX */
     const struct mayfly_share *shares; /* share_count of them */
     unsigned share_count;              /* at most MAYFLY_SHARES_MAX */
+    uint32_t snapshots; /* MAYFLY_SNAPSHOT_*: mayfly_run stops there, and
+                           mayfly_snapshot can be called; 0: never */
     bool entropy;    /* a source of random bytes beside the boot page's seed */
     bool balloon;    /* memory that the guest frees goes back to the host */
     bool huge_pages; /* memory comes 2 MiB at a time, where the host can */
@@ -183,6 +197,18 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **vm,
  */
 int mayfly_load(struct mayfly *vm, int image_fd, char *error);
 
+/*
+ * Instead of mayfly_load: the guest goes on from the snapshot that
+ * `snapshot_fd`, the caller's, is open on. Options that say what is in the
+ * guest (memory, arguments, environment) have no effect; disks and networks are
+ * given in the same number as before, disks of the same size. The file must
+ * stay as it is until the VM is destroyed; it may be closed at once. Returns 0;
+ * -ENOEXEC (not a snapshot, or one that is damaged or of another release);
+ * -ENOTSUP (this host lacks what it needs); -EINVAL (the options do not fit);
+ * -EBUSY (a VM went on from it, and only one may) or another negative errno.
+ */
+int mayfly_restore(struct mayfly *vm, int snapshot_fd, char *error);
+
 /* What mayfly_confine does beyond its fixed part. */
 enum mayfly_confine_flags {
     /* Move to new, empty user, mount, network, IPC and UTS namespaces. */
@@ -209,6 +235,8 @@ enum mayfly_end {
     MAYFLY_STOPPED,       /* mayfly_stop was called */
     MAYFLY_OUTPUT_CLOSED, /* nobody reads the guest's output: SIGPIPE's case */
     MAYFLY_OUTPUT_FAILED, /* output could not be written: `status` is errno */
+    MAYFLY_AT_SNAPSHOT, /* a moment of options.snapshots: mayfly_snapshot() may
+                           be called now, and mayfly_run() goes on */
 };
 
 /* Why a guest could not go on. */
@@ -241,8 +269,8 @@ struct mayfly_result {
 
 /*
  * Runs the guest on the calling thread until it ends. Returns 0 and fills
- * `*result`, whatever the guest did; a negative errno if the host failed.
- * Once per VM.
+ * `*result`, whatever the guest did; a negative errno if the host failed. Once
+ * per VM, and again after each MAYFLY_AT_SNAPSHOT.
  */
 int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
 
@@ -252,6 +280,21 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
  * interrupt the thread that runs the VM may call it.
  */
 void mayfly_stop(struct mayfly *vm);
+
+/*
+ * Writes a snapshot of a VM that ended its run with MAYFLY_AT_SNAPSHOT into the
+ * file that `fd` is open on, from its start, where there is nothing yet. The VM
+ * is as before. Returns 0, -EINVAL if it has not ended so, or what writing said
+ * (-ENOSPC): then the file is none that mayfly_restore() takes.
+ */
+int mayfly_snapshot(struct mayfly *vm, int fd, char *error);
+
+/*
+ * Makes the run end with MAYFLY_AT_SNAPSHOT as soon as possible, wherever the
+ * guest is, if options.snapshots has MAYFLY_SNAPSHOT_ANYWHERE: one VM may go on
+ * from such a snapshot. From where mayfly_stop.
+ */
+void mayfly_request_snapshot(struct mayfly *vm);
 
 /* Whether the guest's input or output is a terminal. After mayfly_load. */
 bool mayfly_has_terminal(const struct mayfly *vm);
@@ -372,6 +415,7 @@ struct mayfly_stats {
     uint64_t hypercall_kick;
     uint64_t hypercall_crash;
     uint64_t hypercall_populate;
+    uint64_t hypercall_snapshot;
     uint64_t injections;        /* upcalls: interrupts of a computing guest */
     uint64_t upcall_signals;    /* exits that devices caused for them */
     uint64_t monitor_calls;     /* system calls by this library */

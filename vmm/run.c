@@ -9,9 +9,13 @@
 #include "vmm/base/os.h"
 #include "vmm/devices.h"
 #include "vmm/populate.h"
+#include "vmm/snapshot.h"
 
 /* How often the guest's clock is brought up to date while it computes. */
 #define CLOCK_UPDATE_NS 1000000000ull
+
+/* How long a guest may need to get through an exception, about. */
+#define BUSY_NS 50000
 
 /* ---- Signals ------------------------------------------------------------ */
 
@@ -51,6 +55,14 @@ void mayfly_stop(struct mayfly *vm)
     call_thread(vm);
 }
 
+void mayfly_request_snapshot(struct mayfly *vm)
+{
+    if (!(vm->options.snapshots & MAYFLY_SNAPSHOT_ANYWHERE))
+        return;
+    atomic_store(&vm->snapshot_wanted, true);
+    call_thread(vm);
+}
+
 void mayfly_resize(struct mayfly *vm)
 {
     atomic_store(&vm->resized, true);
@@ -79,7 +91,10 @@ int vm_prepare_run(struct mayfly *vm, char *error)
     if (vm->tick.made)
         return 0;
     pid_t thread = (pid_t)os_syscall(SYS_gettid);
-    int result = install_kick();
+    int result = vm->options.snapshots ? snapshot_prepare(vm) : 0;
+    if (result)
+        return error_system(error, result, "cannot prepare for a snapshot");
+    result = install_kick();
     if (!result)
         result = tick_create(&vm->tick, thread, MAYFLY_KICK_SIGNAL);
     if (result)
@@ -89,8 +104,7 @@ int vm_prepare_run(struct mayfly *vm, char *error)
         tick_destroy(&vm->tick);
         return error_system(error, result, "cannot prepare an I/O thread");
     }
-    running = &vm->vcpu;
-    atomic_store(&vm->thread, thread);
+    vm->run_thread = thread;
     return 0;
 }
 
@@ -152,6 +166,62 @@ static void crash_reported(struct mayfly *vm, uint64_t at,
         crash->has_address && machine_is_guard(&vm->machine, crash->address);
 }
 
+/* ---- Snapshots ---------------------------------------------------------- */
+
+/*
+ * The guest stands still, with `flags` for the snapshot: finishes what it was
+ * in the middle of and what its devices have under way. Returns 0, or -EBUSY if
+ * it is in the middle of an exception: soon it is not.
+ */
+static int stop_for_snapshot(struct mayfly *vm, uint32_t flags,
+                             struct mayfly_result *result)
+{
+    int failure = vcpu_complete(&vm->vcpu);
+
+    if (!failure && !vcpu_is_at_rest(&vm->vcpu))
+        failure = -EBUSY;
+    if (failure)
+        return failure;
+    result->end = MAYFLY_AT_SNAPSHOT;
+    vm->at_snapshot = true;
+    vm->snapshot_flags = flags;
+    return 0;
+}
+
+/* MF_HC_SNAPSHOT: the guest says that this is a good moment. */
+static int offer_snapshot(struct mayfly *vm, uint64_t moment,
+                          struct mayfly_result *result, bool *ended)
+{
+    int failure;
+
+    vm->stats.hypercall_snapshot++;
+    vcpu_set_result(&vm->vcpu, 0);
+    *ended = moment < 32 && (vm->options.snapshots & MAYFLY_SNAPSHOT_CALLS &
+                             UINT32_C(1) << moment);
+    if (!*ended)
+        return 0;
+    failure = stop_for_snapshot(vm, SNAPSHOT_AT_CALL, result);
+    if (failure == -EBUSY)
+        *ended = false; /* from a fault handler, say: not now */
+    return failure == -EBUSY ? 0 : failure;
+}
+
+/* Whoever runs the VM wants one, wherever the guest is. */
+static int take_snapshot_anywhere(struct mayfly *vm,
+                                  struct mayfly_result *result, bool *ended)
+{
+    int failure;
+
+    if (!atomic_load(&vm->snapshot_wanted))
+        return 0;
+    failure = stop_for_snapshot(vm, SNAPSHOT_ONCE, result);
+    if (failure == -EBUSY)
+        return tick_arm(&vm->tick, os_now_ns() + BUSY_NS);
+    atomic_store(&vm->snapshot_wanted, false);
+    *ended = !failure;
+    return failure;
+}
+
 /* ---- Hypercalls --------------------------------------------------------- */
 
 /* Returns 0 or a negative errno; `*ended` tells that the run is over. */
@@ -184,14 +254,13 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
         vcpu_set_result(&vm->vcpu,
                         populate(&vm->mem, stop->args[0], stop->args[1]));
         return 0;
+    case MF_HC_SNAPSHOT:
+        return offer_snapshot(vm, stop->args[0], result, ended);
     default:
         crash_here(vm, MAYFLY_CRASH_HYPERCALL, stop->number, result);
         return 0;
     }
 }
-
-/* How long a guest may need to get through an exception, about. */
-#define BUSY_NS 50000
 
 /* Interrupts the guest if it wants to be; it has just been stopped by a signal,
  * so it computes. */
@@ -322,6 +391,8 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
             return error_system(error, failure, "cannot run the guest");
         vm->stats.exits++;
         failure = handle(vm, &stop, result, &ended);
+        if (!failure && !ended)
+            failure = take_snapshot_anywhere(vm, result, &ended);
         if (failure)
             return error_system(error, failure, "cannot serve the guest");
     }
@@ -346,6 +417,9 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
     memset(result, 0, sizeof(*result));
     if (failure)
         return failure;
+    running = &vm->vcpu;
+    atomic_store(&vm->thread, vm->run_thread);
+    vm->at_snapshot = false;
     vm->deadline_ns = deadline(vm->options.timeout_ns);
     failure = run_until_end(vm, result, error);
     if (!failure)

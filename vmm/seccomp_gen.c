@@ -42,6 +42,7 @@ static const int always[] = {
     SCMP_SYS(write),
     SCMP_SYS(pread64),
     SCMP_SYS(mincore),
+    SCMP_SYS(pwrite64), /* a snapshot */
     /* the end */
     SCMP_SYS(close),
     SCMP_SYS(munmap),
@@ -87,7 +88,8 @@ static const int for_writable_shares[] = {
 };
 
 static const unsigned long ioctls_always[] = {
-    KVM_RUN, KVM_GET_SREGS, TIOCGWINSZ, /* a terminal has changed its size */
+    KVM_RUN, KVM_GET_SREGS, KVM_GET_XSAVE, /* a snapshot */
+    TIOCGWINSZ,                            /* a terminal has changed its size */
 };
 
 static const unsigned long ioctls_for_devices[] = {

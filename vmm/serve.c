@@ -319,6 +319,7 @@ static int sleep_until(struct mayfly *vm, struct pollfd *files, unsigned count,
     os_sigmask(SIG_BLOCK, &all, &before);
     uint64_t now = os_now_ns();
     if (!atomic_load(&vm->stop) && !atomic_load(&vm->resized) &&
+        !atomic_load(&vm->snapshot_wanted) &&
         !signals_are_waiting(&vm->signals) && now < until_ns) {
         struct timespec timeout = os_timespec(until_ns - now);
 
@@ -412,6 +413,12 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
         events = event_read(&vm->native.events);
         if (events != seen || os_now_ns() >= until_ns)
             break;
+        if (atomic_load(&vm->snapshot_wanted)) {
+            /* It wakes up, here or elsewhere, by an event and not by time. */
+            event_raise(&vm->native.events, MF_EVENT_GENERATION);
+            events = event_read(&vm->native.events);
+            break;
+        }
         if (vm->unfinished)
             continue;
         vm_note_stage(vm, MAYFLY_STAGE_READY);
@@ -444,7 +451,8 @@ void serve_finish(struct mayfly *vm, struct mayfly_result *result)
 
     if (vm->has_io)
         io_stop(&vm->io);
-    if (result->end == MAYFLY_EXITED || result->end == MAYFLY_CRASHED) {
+    if (result->end == MAYFLY_EXITED || result->end == MAYFLY_CRASHED ||
+        result->end == MAYFLY_AT_SNAPSHOT) {
         bool ended;
 
         do

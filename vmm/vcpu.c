@@ -103,7 +103,7 @@ static int clear_tsc_offset(const struct vcpu *vcpu)
     return os_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, (uintptr_t)&attribute);
 }
 
-static uint64_t host_xcr0(void)
+uint64_t vcpu_host_xcr0(void)
 {
     uint32_t low, high, eax, ebx, ecx, edx;
 
@@ -164,7 +164,7 @@ int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm, uint64_t *xcr0,
         goto close_vcpu;
     }
     vcpu->run = run;
-    *xcr0 = host_xcr0();
+    *xcr0 = vcpu_host_xcr0();
     if (kvm->hardware)
         result = set_up_hardware(vcpu, *xcr0, error);
     if (!result)
@@ -364,6 +364,12 @@ static bool is_in_exception(const struct kvm_regs *regs)
                 MF_FAULT_STACKS + MF_FAULT_STACK_COUNT * MF_PAGE_BYTES);
 }
 
+bool vcpu_is_at_rest(const struct vcpu *vcpu)
+{
+    return !has_event_of_its_own(&vcpu->run->s.regs.events) &&
+           !is_in_exception(&vcpu->run->s.regs.regs);
+}
+
 void vcpu_allow_interrupts(struct vcpu *vcpu)
 {
     vcpu->run->kvm_valid_regs |= KVM_SYNC_X86_EVENTS;
@@ -381,8 +387,7 @@ int vcpu_interrupt_guest(struct vcpu *vcpu, const struct gmem *mem,
         .ss = MACHINE_USER_DS,
     };
 
-    if (has_event_of_its_own(&vcpu->run->s.regs.events) ||
-        is_in_exception(regs))
+    if (!vcpu_is_at_rest(vcpu))
         return -EBUSY;
     int error =
         gmem_write(mem, gpa(stack_top - sizeof(frame)), &frame, sizeof(frame));
@@ -418,4 +423,99 @@ int vcpu_get_fault_address(const struct vcpu *vcpu, uint64_t *address)
     if (!result)
         *address = sregs.cr2;
     return result;
+}
+
+/* ---- Going on elsewhere ------------------------------------------------ */
+
+int vcpu_complete(struct vcpu *vcpu)
+{
+    int result;
+
+    vcpu->run->kvm_valid_regs |= KVM_SYNC_X86_EVENTS;
+    vcpu_interrupt(vcpu);
+    result = os_ioctl(vcpu->fd, KVM_RUN, 0);
+    vcpu_forget_interrupt(vcpu);
+    if (result == -EINTR || result == -EAGAIN)
+        return 0;
+    /* It cannot have run: there is something more of the same instruction. */
+    return result ? result : -EBUSY;
+}
+
+int vcpu_save(const struct vcpu *vcpu, struct vcpu_state *state)
+{
+    struct kvm_sregs sregs;
+    int result;
+
+    _Static_assert(sizeof(struct kvm_xsave) == VCPU_XSAVE_BYTES, "XSAVE area");
+    memset(state, 0, sizeof(*state));
+    vcpu_get_regs(vcpu, state->regs, &state->rip, &state->rflags);
+    result = os_ioctl(vcpu->fd, KVM_GET_SREGS, (uintptr_t)&sregs);
+    if (result)
+        return result;
+    state->fs_base = sregs.fs.base;
+    state->gs_base = sregs.gs.base;
+    return os_ioctl(vcpu->fd, KVM_GET_XSAVE, (uintptr_t)state->xsave);
+}
+
+/* What ring 3 can change by popf, the identification flag among it. */
+#define RFLAGS_USER 0x240dd5ull
+
+static bool is_canonical(uint64_t address)
+{
+    uint64_t top = address >> 47;
+
+    return top == 0 || top == 0x1ffff;
+}
+
+/* Where XSAVE says which components follow (Intel SDM volume 1, 13.4.2). */
+#define XSTATE_BV_AT 512
+
+/* Only components that the guest may have, the others as after a reset. */
+static int load_xsave(const struct vcpu *vcpu, const struct vcpu_state *state,
+                      uint64_t xcr0)
+{
+    struct kvm_xsave xsave;
+    uint64_t components;
+
+    memcpy(&xsave, state->xsave, sizeof(xsave));
+    memcpy(&components, (uint8_t *)&xsave + XSTATE_BV_AT, sizeof(components));
+    components &= xcr0 ? xcr0 : 3;
+    memcpy((uint8_t *)&xsave + XSTATE_BV_AT, &components, sizeof(components));
+    return os_ioctl(vcpu->fd, KVM_SET_XSAVE, (uintptr_t)&xsave);
+}
+
+int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
+              const struct vcpu_state *state, uint64_t xcr0)
+{
+    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    const uint64_t *from = state->regs;
+
+    if (!is_canonical(state->rip) || !is_canonical(state->fs_base) ||
+        !is_canonical(state->gs_base))
+        return -EINVAL;
+    vcpu_set_entry(vcpu, machine, state->rip);
+    *regs = (struct kvm_regs){
+        .rax = from[MF_RAX],
+        .rbx = from[MF_RBX],
+        .rcx = from[MF_RCX],
+        .rdx = from[MF_RDX],
+        .rsi = from[MF_RSI],
+        .rdi = from[MF_RDI],
+        .rbp = from[MF_RBP],
+        .rsp = from[MF_RSP],
+        .r8 = from[MF_R8],
+        .r9 = from[MF_R9],
+        .r10 = from[MF_R10],
+        .r11 = from[MF_R11],
+        .r12 = from[MF_R12],
+        .r13 = from[MF_R13],
+        .r14 = from[MF_R14],
+        .r15 = from[MF_R15],
+        .rip = state->rip,
+        .rflags = (state->rflags & RFLAGS_USER) | RFLAGS_FIXED | RFLAGS_IF,
+    };
+    sregs->fs.base = state->fs_base;
+    sregs->gs.base = state->gs_base;
+    return load_xsave(vcpu, state, xcr0);
 }

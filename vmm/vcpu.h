@@ -33,6 +33,9 @@ struct vcpu {
 MUST_CHECK int vcpu_create(struct vcpu *vcpu, const struct kvm *kvm,
                            uint64_t *xcr0, char *error);
 
+/* The vector state (XCR0) that this host has and a guest may use. */
+uint64_t vcpu_host_xcr0(void);
+
 /* Loads the state in which a guest starts: ring 3, at `entry`. */
 void vcpu_set_entry(struct vcpu *vcpu, const struct machine *machine,
                     uint64_t entry);
@@ -106,6 +109,43 @@ MUST_CHECK int vcpu_interrupt_guest(struct vcpu *vcpu, const struct gmem *mem,
 /* General registers at the last stop, in the order of enum mf_reg. */
 void vcpu_get_regs(const struct vcpu *vcpu, uint64_t regs[MF_REG_COUNT],
                    uint64_t *rip, uint64_t *rflags);
+
+#define VCPU_XSAVE_BYTES 4096u
+
+/*
+ * All that ring 3 can see or change of a processor. A part of snapshots, so its
+ * layout is that of their format.
+ */
+struct vcpu_state {
+    uint64_t regs[MF_REG_COUNT]; /* in the order of enum mf_reg */
+    uint64_t rip, rflags;
+    uint64_t fs_base, gs_base;
+    uint8_t xsave[VCPU_XSAVE_BYTES]; /* as XSAVE has it, not compacted */
+};
+
+/*
+ * Finishes the instruction that stopped the vCPU, a hypercall with its result
+ * among them: until then its registers are not the guest's next ones on every
+ * processor. Returns 0, or a negative errno.
+ */
+MUST_CHECK int vcpu_complete(struct vcpu *vcpu);
+
+/*
+ * Whether a completed stop is in the program and not in the middle of an
+ * exception: only then struct vcpu_state is all that there is.
+ */
+bool vcpu_is_at_rest(const struct vcpu *vcpu);
+
+/* Stores the state of a vCPU that is at rest. Returns 0 or a negative errno. */
+MUST_CHECK int vcpu_save(const struct vcpu *vcpu, struct vcpu_state *state);
+
+/*
+ * Loads a vCPU, instead of vcpu_set_entry(), with a state that may be anything:
+ * it goes on in ring 3. `xcr0` is the vector state that it may have. Returns 0,
+ * -EINVAL if the state is one that no guest has, or another negative errno.
+ */
+MUST_CHECK int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
+                         const struct vcpu_state *state, uint64_t xcr0);
 
 /* Asks KVM for the page-fault address (CR2). Returns 0 or a negative errno. */
 MUST_CHECK int vcpu_get_fault_address(const struct vcpu *vcpu,

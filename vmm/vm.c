@@ -9,6 +9,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/log.h"
 #include "vmm/base/os.h"
+#include "vmm/snapshot.h"
 
 /* ---- Parts ------------------------------------------------------------ */
 
@@ -33,8 +34,7 @@ static void want_huge_pages(const struct gmem_region *region)
                    region->bytes - small, MADV_HUGEPAGE);
 }
 
-/* Maps one RAM region; host memory comes when the guest touches it. */
-static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
+int vm_map_ram(struct mayfly *vm, const struct mf_range *range, char *error)
 {
     struct gmem_region *region = &vm->ram.regions[vm->ram.count];
     void *host = NULL;
@@ -51,7 +51,20 @@ static int add_ram(struct mayfly *vm, const struct mf_range *range, char *error)
     vm->ram.count++;
     if (vm->options.huge_pages)
         want_huge_pages(region);
-    return kvm_add_memory(&vm->kvm, range->base, range->bytes, host, error);
+    return 0;
+}
+
+int vm_give_ram(struct mayfly *vm, char *error)
+{
+    int result = 0;
+
+    for (unsigned i = 0; i < vm->ram.count && !result; i++) {
+        const struct gmem_region *region = &vm->ram.regions[i];
+
+        result = kvm_add_memory(&vm->kvm, region->base, region->bytes,
+                                region->host, error);
+    }
+    return result;
 }
 
 static void free_ram(struct mayfly *vm)
@@ -83,6 +96,7 @@ static int build_machine(struct mayfly *vm, char *error)
         .args = vm->options.args,
         .env = vm->options.env,
         .options = vm->options.guest_options,
+        .snapshot = vm->options.snapshots,
     };
     long got = os_syscall(SYS_getrandom, boot.seed, sizeof(boot.seed), 0);
 
@@ -152,6 +166,26 @@ free_vm:
     return result;
 }
 
+int vm_connect(struct mayfly *vm, const struct native_state *devices,
+               char *error)
+{
+    int result;
+
+    if (vm->image.paging)
+        kvm_report_failures(&vm->kvm);
+    vm->mem = vm->ram;
+    machine_guest_memory(&vm->machine, &vm->mem);
+    result = devices_add(vm, devices, error);
+    if (result)
+        return result;
+    result = upcall_init(&vm->upcalls, &vm->mem, &vm->native.events,
+                         vm->image.upcall_entry);
+    if (!result && vm->image.signals)
+        result = signals_init(&vm->signals, &vm->mem, &vm->native.events);
+    return result ? error_system(error, result, "cannot find the boot page")
+                  : 0;
+}
+
 /*
  * The whole way from an image to a processor that is about to run it.
  */
@@ -174,7 +208,9 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
     result =
         machine_plan(&vm->machine, &vm->image, mem_bytes, registers, error);
     for (unsigned i = 0; i < ARRAY_SIZE(vm->machine.ram) && !result; i++)
-        result = add_ram(vm, &vm->machine.ram[i], error);
+        result = vm_map_ram(vm, &vm->machine.ram[i], error);
+    if (!result)
+        result = vm_give_ram(vm, error);
     if (result)
         return result;
     vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
@@ -184,19 +220,9 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error)
         result = build_machine(vm, error);
     if (result)
         return result;
-    if (vm->image.paging)
-        kvm_report_failures(&vm->kvm);
-    vm->mem = vm->ram;
-    machine_guest_memory(&vm->machine, &vm->mem);
-    result = devices_add(vm, error);
+    result = vm_connect(vm, NULL, error);
     if (result)
         return result;
-    result = upcall_init(&vm->upcalls, &vm->mem, &vm->native.events,
-                         vm->image.upcall_entry);
-    if (!result && vm->image.signals)
-        result = signals_init(&vm->signals, &vm->mem, &vm->native.events);
-    if (result)
-        return error_system(error, result, "cannot find the boot page");
     vcpu_set_entry(&vm->vcpu, &vm->machine, vm->image.entry);
     if (vm->image.upcall_entry)
         vcpu_allow_interrupts(&vm->vcpu);
@@ -212,6 +238,7 @@ void mayfly_destroy(struct mayfly *vm)
     if (!vm)
         return;
     vm_unprepare_run(vm);
+    snapshot_finish(vm);
     devices_remove(vm);
     vcpu_destroy(&vm->vcpu);
     kvm_destroy(&vm->kvm);

@@ -62,6 +62,8 @@ struct mayfly {
     struct clock clock;
 
     struct native native;
+    const struct native_state
+        *states;            /* devices_add(): they go on from these */
     struct console console; /* standard input and output */
     struct console errors;  /* standard error */
     struct rng rng;         /* if options.entropy */
@@ -82,8 +84,15 @@ struct mayfly {
     atomic_bool computing;          /* the guest runs, or is about to */
     uint64_t told;                  /* events that it knows of, as it goes on */
 
+    bool from_snapshot;          /* its memory was mapped from one */
+    bool at_snapshot;            /* stopped where one can be taken ... */
+    uint32_t snapshot_flags;     /* ... with these SNAPSHOT_* */
+    atomic_bool snapshot_wanted; /* mayfly_request_snapshot was called */
+    struct snapshot_work *snapshot_work; /* NULL: not asked for */
+
     struct tick tick;
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
+    pid_t run_thread;     /* the one that was prepared for running it */
     _Atomic pid_t thread; /* the kernel's id of who runs it; 0: nobody */
     atomic_bool stop;     /* mayfly_stop was called */
     atomic_bool resized;  /* mayfly_resize was called, and not heard yet */
@@ -98,6 +107,24 @@ struct mayfly {
     struct vm_net nets[MAYFLY_NETS_MAX];
     struct p9 shares[MAYFLY_SHARES_MAX];
 };
+
+/*
+ * Maps one RAM region; host memory comes when the guest touches it. Returns 0
+ * or a negative errno.
+ */
+MUST_CHECK int vm_map_ram(struct mayfly *vm, const struct mf_range *range,
+                          char *error);
+
+/* Gives KVM all regions that are mapped. Returns 0 or a negative errno. */
+MUST_CHECK int vm_give_ram(struct mayfly *vm, char *error);
+
+/*
+ * What follows when the guest's memory is as it is to find it: what it may name
+ * to us, its devices (with `devices`: they go on with these states), upcalls
+ * and signals. Returns 0 or a negative errno.
+ */
+MUST_CHECK int vm_connect(struct mayfly *vm, const struct native_state *devices,
+                          char *error);
 
 /* Notes that a stage is reached, if it is for the first time. */
 void vm_note_stage(struct mayfly *vm, enum mayfly_stage stage);

@@ -123,6 +123,25 @@ static inline int os_mmap(size_t bytes, int protection, int flags, int fd,
     return 0;
 }
 
+/*
+ * Puts a private copy of `bytes` bytes of a file, from `offset` on, where
+ * `address` is mapped already. Returns 0 or -errno.
+ */
+static inline int os_map_over(void *address, size_t bytes, int fd, off_t offset)
+{
+    void *mapped = mmap(address, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, offset);
+
+    os_calls++;
+    return mapped == MAP_FAILED ? -errno : 0;
+}
+
+static inline ssize_t os_pwrite(int fd, const void *from, size_t bytes,
+                                off_t offset)
+{
+    return os_result(pwrite(fd, from, bytes, offset));
+}
+
 static inline int os_munmap(void *address, size_t bytes)
 {
     return (int)os_result(munmap(address, bytes));

@@ -164,6 +164,23 @@ struct mf_note {
  */
 #define MF_EVENT_SIGNAL 62u
 
+/* ---- Snapshots ------------------------------------------------------- */
+
+/*
+ * A VM may go on from a snapshot, and many from the same one. Before it does,
+ * the monitor changes mf_boot.generation, puts a fresh seed there, writes the
+ * clock, the devices' configurations and the terminals' flags, and raises
+ * MF_EVENT_GENERATION. Monotonic time goes on from where it was; real time is
+ * right. What must not be the same in two VMs (random state, identifiers made
+ * of it, addresses) the guest makes anew before its program goes on.
+ */
+#define MF_EVENT_GENERATION 61u
+
+enum mf_snapshot {
+    MF_SNAPSHOT_POINT = 0,  /* the program says so */
+    MF_SNAPSHOT_ACCEPT = 1, /* it is about to accept its first connection */
+};
+
 /* ---- Hypercalls ------------------------------------------------------ */
 
 /*
@@ -197,6 +214,12 @@ enum mf_hypercall {
      * rsi, or 0.
      */
     MF_HC_POPULATE = 4,
+    /*
+     * A good moment for a snapshot; rdi: which one (enum mf_snapshot). Returns
+     * 0, and 1 in VMs that go on from one that was taken here. Since 1.2; a
+     * guest makes it only where mf_boot.snapshot asks for it.
+     */
+    MF_HC_SNAPSHOT = 5,
 };
 
 #define MF_POPULATE_MAX   0x200000
@@ -364,7 +387,7 @@ struct mf_boot {
     uint64_t stamps[MF_STAMP_COUNT];
     uint64_t poll_ns; /* look at rings so long before a wait; may change */
     uint32_t optc;    /* options for the runtime, K=V, after the environment */
-    uint32_t reserved4;
+    uint32_t snapshot; /* bit n: make MF_HC_SNAPSHOT at n; since 1.2 */
     uint64_t page_root;     /* MF_NOTE_PAGING: the top page table, or 0 */
     uint64_t fault_address; /* MF_NOTE_FAULT_ADDRESS: the last page fault's */
     uint64_t fault_rax;     /* ... and rax of the code that caused it */
