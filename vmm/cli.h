@@ -39,11 +39,13 @@ __attribute__((__format__(__printf__, 2, 3))) int
 cli_misuse(const char *command, const char *format, ...);
 
 /*
- * Opens an image. Returns the descriptor, above the three standard ones, or
+ * Opens an image; with `writable` for writing, too, if that is allowed. Returns
+ * the descriptor, above the three standard ones, or
  * -1 with the status in `*status` after saying why. A standard descriptor that
  * was closed is kept occupied, and its bit (1 << fd) set in `*closed`.
  */
-int cli_open_image(const char *path, unsigned *closed, int *status);
+int cli_open_image(const char *path, bool writable, unsigned *closed,
+                   int *status);
 
 /*
  * Reads a number from 1 on, with K, M or G behind it for the first to the third

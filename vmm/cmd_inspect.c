@@ -60,7 +60,7 @@ int cmd_inspect(int argc, char **argv)
     if (argc - optind != 1)
         return cli_misuse("inspect", "one image is needed");
     const char *path = argv[optind];
-    int fd = cli_open_image(path, &closed, &status);
+    int fd = cli_open_image(path, false, &closed, &status);
     if (fd < 0)
         return status;
     if (closed & 1u << STDOUT_FILENO)

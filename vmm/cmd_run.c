@@ -199,6 +199,8 @@ static int run_vm(struct cli_request *request, struct mayfly *vm, int image,
     if (result)
         return cli_fail(result == -ENOEXEC ? CLI_NOT_IMAGE : CLI_FAILED,
                         "%s: %s", request->image, error);
+    if (request->restore)
+        close(image); /* what it needs of it is mapped */
     catch_signals(vm, request->snapshot_path != NULL);
     if (request->confine)
         result = mayfly_confine(vm, request->confine_flags, error);
@@ -299,7 +301,8 @@ static int run_request(struct cli_request *request, struct cli_run *run)
     FILE *stats, *timeline;
     bool ran = false;
     int status = CLI_OK, status_fd = -1;
-    int image = cli_open_image(request->image, &closed, &status);
+    int image =
+        cli_open_image(request->image, request->restore, &closed, &status);
 
     if (image < 0)
         return status;

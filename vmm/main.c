@@ -70,15 +70,23 @@ static unsigned occupy_closed(void)
     return closed;
 }
 
-int cli_open_image(const char *path, unsigned *closed, int *status)
+static int open_image(const char *path, bool writable)
 {
-    int fd = open(path, O_RDONLY);
+    int fd = writable ? open(path, O_RDWR | O_CLOEXEC) : -1;
+
+    return fd >= 0 ? fd : open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int cli_open_image(const char *path, bool writable, unsigned *closed,
+                   int *status)
+{
+    int fd = open_image(path, writable);
 
     *closed = 0;
     if (fd >= 0 && fd <= STDERR_FILENO) {
         close(fd);
         *closed = occupy_closed();
-        fd = open(path, O_RDONLY);
+        fd = open_image(path, writable);
     }
     if (fd < 0)
         *status = cli_fail(errno == ENOENT || errno == ENOTDIR ? CLI_NOT_FOUND
