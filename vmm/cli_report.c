@@ -401,6 +401,9 @@ static void put_reason(FILE *to, const struct mayfly_crash *crash)
         fprintf(to, "access to guest-physical address %#llx, where nothing is",
                 error);
         break;
+    case MAYFLY_CRASH_LOST:
+        fprintf(to, "the file of its snapshot was cut short");
+        break;
     case MAYFLY_CRASH_KVM:
         fprintf(to, "KVM cannot go on with it (exit reason %llu)", error);
         break;

@@ -72,9 +72,9 @@ static unsigned occupy_closed(void)
 
 static int open_image(const char *path, bool writable)
 {
-    int fd = writable ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    int fd = writable ? open(path, O_RDWR) : -1;
 
-    return fd >= 0 ? fd : open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 ? fd : open(path, O_RDONLY);
 }
 
 int cli_open_image(const char *path, bool writable, unsigned *closed,

@@ -202,10 +202,11 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error);
  * `snapshot_fd`, the caller's, is open on. Options that say what is in the
  * guest (memory, arguments, environment) have no effect; disks and networks are
  * given in the same number as before, disks of the same size. The file must
- * stay as it is until the VM is destroyed; it may be closed at once. Returns 0;
- * -ENOEXEC (not a snapshot, or one that is damaged or of another release);
- * -ENOTSUP (this host lacks what it needs); -EINVAL (the options do not fit);
- * -EBUSY (a VM went on from it, and only one may) or another negative errno.
+ * stay as it is until the VM is destroyed (if it is cut short, the VM ends); it
+ * may be closed at once. Returns 0; -ENOEXEC (not a snapshot, or one that is
+ * damaged or of another release); -ENOTSUP (this host lacks what it needs);
+ * -EINVAL (the options do not fit); -EBUSY (a VM went on from it, and only one
+ * may) or another negative errno.
  */
 int mayfly_restore(struct mayfly *vm, int snapshot_fd, char *error);
 
@@ -247,6 +248,7 @@ enum mayfly_crash_kind {
     MAYFLY_CRASH_HYPERCALL, /* a hypercall that does not exist: `error` */
     MAYFLY_CRASH_MEMORY,    /* it touched a guest-physical address: `address` */
     MAYFLY_CRASH_KVM,       /* KVM could not go on with it: `error` */
+    MAYFLY_CRASH_LOST,      /* the file of its snapshot was cut short */
 };
 
 struct mayfly_crash {

@@ -147,6 +147,9 @@ static int map_memory(struct mayfly *vm, const struct snapshot *snapshot,
         result = snapshot_map(snapshot, &vm->ram, error);
     if (result)
         return result;
+    result = snapshot_guard(&vm->ram, snapshot->fd, &vm->memory_lost);
+    if (result)
+        return error_system(error, result, "cannot watch over its memory");
     result = machine_rebuild(&vm->machine, &vm->image, &vm->ram);
     if (result)
         return error_system(error, result, "cannot build the machine");

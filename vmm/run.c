@@ -387,10 +387,18 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
         struct vcpu_stop stop;
         int failure = enter_guest(vm, &stop);
 
-        if (failure)
+        if (failure == -EFAULT && vm->from_snapshot) {
+            atomic_store(&vm->memory_lost, true); /* KVM found that out */
+        } else if (failure) {
             return error_system(error, failure, "cannot run the guest");
-        vm->stats.exits++;
-        failure = handle(vm, &stop, result, &ended);
+        } else {
+            vm->stats.exits++;
+            failure = handle(vm, &stop, result, &ended);
+        }
+        if (atomic_load(&vm->memory_lost)) {
+            crash_here(vm, MAYFLY_CRASH_LOST, 0, result);
+            return 0;
+        }
         if (!failure && !ended)
             failure = take_snapshot_anywhere(vm, result, &ended);
         if (failure)

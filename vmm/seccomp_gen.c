@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -235,6 +236,12 @@ static void print_filter(const char *name, enum level level)
         allow(filter, for_shares, COUNT(for_shares));
     if (level >= WRITABLE_SHARES)
         allow_changes(filter);
+    /* Where memory of a snapshot is not there any more: an empty page. */
+    check(seccomp_rule_add(
+              filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+              SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_WRITE),
+              SCMP_A3(SCMP_CMP_EQ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)),
+          "allow an empty page");
     check(seccomp_export_bpf(filter, fileno(file)), "export");
     print_program(file, name);
     seccomp_release(filter);

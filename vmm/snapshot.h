@@ -17,10 +17,12 @@
  *
  * The file may be anything. Header and state are read once, their checksum is
  * looked at, and then each number; the pages are the guest's, who may do what
- * it likes with them anyway. They are mapped, not read, so the file must not
- * change as long as the VM lives: if it does, that is as if the guest had.
+ * it likes with them anyway. They are mapped, not read: if the file changes as
+ * long as the VM lives, that is as if the guest had changed them, and if it is
+ * cut short, it ends that VM.
  */
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "virtio/native.h"
@@ -141,5 +143,17 @@ MUST_CHECK int snapshot_map(const struct snapshot *snapshot,
                             const struct gmem *ram, char *error);
 
 void snapshot_close(struct snapshot *snapshot);
+
+/*
+ * Should the file that `ram` is mapped from be cut short, `*lost` will tell,
+ * and whoever touches what is not there any more goes on with zeroes. Takes
+ * over SIGBUS in the process, for such memory only. Returns 0, -EMFILE if there
+ * are too many such VMs, or what the host said. Any thread.
+ */
+MUST_CHECK int snapshot_guard(const struct gmem *ram, int fd,
+                              atomic_bool *lost);
+
+/* The memory is about to go. Does nothing if it was not guarded. */
+void snapshot_unguard(atomic_bool *lost);
 
 #endif

@@ -242,6 +242,7 @@ void mayfly_destroy(struct mayfly *vm)
     devices_remove(vm);
     vcpu_destroy(&vm->vcpu);
     kvm_destroy(&vm->kvm);
+    snapshot_unguard(&vm->memory_lost);
     free_ram(vm);
     os_munmap(vm, sizeof(*vm));
 }

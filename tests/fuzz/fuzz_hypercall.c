@@ -364,7 +364,7 @@ static void check(const struct mayfly_result *result)
     if (result->end == MAYFLY_EXITED)
         must(result->status >= 0 && result->status <= 255);
     if (result->end == MAYFLY_CRASHED) {
-        must(result->crash.kind <= MAYFLY_CRASH_KVM);
+        must(result->crash.kind <= MAYFLY_CRASH_LOST);
         must(mayfly_backtrace(&vm, &result->crash, frames, MAYFLY_FRAMES_MAX) <=
              MAYFLY_FRAMES_MAX);
     }
