@@ -395,10 +395,7 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
             vm->stats.exits++;
             failure = handle(vm, &stop, result, &ended);
         }
-        if (atomic_load(&vm->memory_lost)) {
-            crash_here(vm, MAYFLY_CRASH_LOST, 0, result);
-            return 0;
-        }
+        ended = ended || atomic_load(&vm->memory_lost);
         if (!failure && !ended)
             failure = take_snapshot_anywhere(vm, result, &ended);
         if (failure)
@@ -432,7 +429,9 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
     failure = run_until_end(vm, result, error);
     if (!failure)
         serve_finish(vm, result);
-    else if (vm->has_io)
+    if (!failure && atomic_load(&vm->memory_lost))
+        crash_here(vm, MAYFLY_CRASH_LOST, 0, result);
+    if (failure && vm->has_io)
         io_stop(&vm->io); /* nobody is there any more to be told anything */
     vm_note_stage(vm, MAYFLY_STAGE_END);
     atomic_store(&vm->thread, 0);
