@@ -83,6 +83,10 @@ static int add_disks(struct mayfly *vm, char *error)
 
         if (!result)
             result = add(vm, &vm->disks[i].dev, 0);
+        if (result == -EINVAL && vm->states)
+            return error_set(error, result,
+                             "disk %u has not the size that the guest knows",
+                             i);
         if (result)
             return error_system(error, result, "cannot add disk %u", i);
     }

@@ -25,11 +25,11 @@ static int check_options(const struct mayfly *vm,
 {
     const struct mayfly_options *options = &vm->options;
     int result =
-        check_count("disks", state->disk_count, options->disk_count, error);
+        check_count("disk", state->disk_count, options->disk_count, error);
 
     if (!result)
-        result = check_count("networks", state->net_count, options->net_count,
-                             error);
+        result =
+            check_count("network", state->net_count, options->net_count, error);
     if (!result && options->transport != MAYFLY_TRANSPORT_NATIVE)
         result = error_set(error, -EINVAL,
                            "a snapshot goes on with the native transport");

@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* A guest that is in the middle of things when a snapshot is taken. */
+
+/*
+ *   snapshot            holds heap memory and AVX state over a snapshot point
+ *   snapshot threads    one thread sleeps, one computes, until both are done
+ *   snapshot wait       waits for a line of input
+ *   snapshot again      comes to a snapshot point three times
+ */
 #include <immintrin.h>
 #include <mayfly/snapshot.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
-static unsigned char *heap;
+#define HEAP_BYTES 100000
+
 static int told;
 
 static void on_clone(void *argument)
@@ -16,52 +25,124 @@ static void on_clone(void *argument)
     told = *(int *)argument;
 }
 
-static long long now_ms(clockid_t id)
+static double seconds(clockid_t id)
 {
     struct timespec now;
 
     clock_gettime(id, &now);
-    return now.tv_sec * 1000ll + now.tv_nsec / 1000000;
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-__attribute__((__target__("avx"))) static __m256d sum(__m256d vector)
+static void print_random(void)
 {
-    return _mm256_add_pd(vector, vector);
-}
-
-__attribute__((__target__("avx"))) int main(void)
-{
-    static int word = 7;
-    volatile double rounding = 3.0;
     unsigned char bytes[16];
-    double lanes[4];
-    int restored;
 
-    heap = malloc(100000);
-    memset(heap, 0x5a, 100000);
-    mayfly_on_clone(on_clone, &word);
-    __m256d vector = sum(_mm256_set_pd(4, 3, 2, rounding));
-    long long before = now_ms(CLOCK_MONOTONIC);
-
-    printf("before\n");
-    fflush(stdout);
-    __asm__ volatile("" : "+x"(vector));
-    restored = mayfly_snapshot_point();
-    __asm__ volatile("" : "+x"(vector));
-    _mm256_storeu_pd(lanes, vector);
-    for (size_t i = 0; i < 100000; i++)
-        if (heap[i] != 0x5a)
-            return 2;
     getrandom(bytes, sizeof(bytes), 0);
-    printf("restored %d told %d lanes %g %g %g %g\n", restored, told, lanes[0],
-           lanes[1], lanes[2], lanes[3]);
-    long long later = now_ms(CLOCK_MONOTONIC);
-    printf("monotonic %s realtime %lld\n",
-           later >= before && later < before + 10000 ? "goes on" : "jumped",
-           now_ms(CLOCK_REALTIME) / 1000);
     printf("random ");
     for (size_t i = 0; i < sizeof(bytes); i++)
         printf("%02x", bytes[i]);
     printf("\n");
+}
+
+/* Whether the heap is as it was left; then it is changed. */
+static int take_heap(unsigned char *heap)
+{
+    int whole = 1;
+
+    for (size_t i = 0; i < HEAP_BYTES; i++)
+        whole = whole && heap[i] == 0x5a;
+    memset(heap, 0xa5, HEAP_BYTES);
+    return whole;
+}
+
+/* Four numbers that the compiler has to leave in a vector register. */
+#define HOLD(vector) __asm__ volatile("" : "+x"(vector))
+
+__attribute__((__target__("avx"))) static int hold_state(void)
+{
+    static int word = 7;
+    unsigned char *heap = malloc(HEAP_BYTES);
+    __m256d vector = _mm256_set_pd(4, 3, 2, 1);
+    double lanes[4];
+
+    memset(heap, 0x5a, HEAP_BYTES);
+    mayfly_on_clone(on_clone, &word);
+    double before = seconds(CLOCK_MONOTONIC);
+    HOLD(vector);
+    int restored = mayfly_snapshot_point();
+    HOLD(vector);
+    double later = seconds(CLOCK_MONOTONIC);
+    _mm256_storeu_pd(lanes, vector);
+    printf("restored %d told %d heap %d lanes %g %g %g %g\n", restored, told,
+           take_heap(heap), lanes[0], lanes[1], lanes[2], lanes[3]);
+    printf("monotonic %d realtime %.0f\n",
+           later >= before && later < before + 60, seconds(CLOCK_REALTIME));
+    print_random();
     return restored ? 5 : 4;
+}
+
+static void *sleep_often(void *argument)
+{
+    for (int i = 0; i < 20; i++) {
+        struct timespec pause = {.tv_nsec = 20000000};
+
+        nanosleep(&pause, NULL);
+        printf("tick %d\n", i);
+        fflush(stdout);
+    }
+    return argument;
+}
+
+static void *compute(void *argument)
+{
+    double sum = 0;
+
+    for (int i = 1; i <= 200000000; i++)
+        sum += 1.0 / ((double)i * i);
+    printf("sum %.6f\n", sum);
+    return argument;
+}
+
+static int run_threads(void)
+{
+    pthread_t threads[2];
+
+    pthread_create(&threads[0], NULL, sleep_often, NULL);
+    pthread_create(&threads[1], NULL, compute, NULL);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    return 3;
+}
+
+static int wait_for_line(void)
+{
+    char line[64] = "";
+
+    printf("waiting\n");
+    fflush(stdout);
+    if (!fgets(line, sizeof(line), stdin))
+        return 1;
+    printf("line %s", line);
+    return 6;
+}
+
+static int come_again(void)
+{
+    int restored[3];
+
+    for (int i = 0; i < 3; i++)
+        restored[i] = mayfly_snapshot_point();
+    printf("restored %d %d %d\n", restored[0], restored[1], restored[2]);
+    return 7;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+
+    if (strcmp(what, "threads") == 0)
+        return run_threads();
+    if (strcmp(what, "wait") == 0)
+        return wait_for_line();
+    return strcmp(what, "again") == 0 ? come_again() : hold_state();
 }

@@ -62,8 +62,9 @@ void load_guest(struct guest *guest)
         guest->options.timeout_ns = GUEST_SECONDS * 1000000000ull;
     cr_assert_eq(mayfly_create(&guest->options, &guest->vm, error), 0, "%s",
                  error);
-    cr_assert_eq(mayfly_load(guest->vm, guest->image_fd, error), 0, "%s",
-                 error);
+    int (*load)(struct mayfly * vm, int fd, char *error) =
+        guest->restore ? mayfly_restore : mayfly_load;
+    cr_assert_eq(load(guest->vm, guest->image_fd, error), 0, "%s", error);
 }
 
 static void read_output(int fd, char *to)
