@@ -300,3 +300,21 @@ int native_load(struct native *native, struct vdev *dev, uint32_t flags,
     bug_on(index != dev->event_bit);
     return vdev_serve(dev);
 }
+
+int native_reload(struct native *native, unsigned index,
+                  const struct native_state *state)
+{
+    struct vdev *dev = native->set.devices[index];
+    uint32_t flags = native->places[index].flags;
+    gpa_t at = gpa(entry_address(index) + offsetof(struct mf_device, flags));
+    int error;
+
+    vdev_reset(dev);
+    error = gmem_write(native->mem, at, &flags, sizeof(flags));
+    if (!error)
+        error = vdev_load(dev, &state->dev);
+    if (error)
+        return error;
+    native_changed(dev);
+    return vdev_serve(dev);
+}

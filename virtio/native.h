@@ -76,6 +76,13 @@ MUST_CHECK int native_load(struct native *native, struct vdev *dev,
                            uint32_t flags, const struct native_state *state);
 
 /*
+ * Goes on with `state` once more in a device that native_load() has added, in
+ * memory that has the rest of it again. Returns as vdev_load() does.
+ */
+MUST_CHECK int native_reload(struct native *native, unsigned index,
+                             const struct native_state *state);
+
+/*
  * Adds a device that its driver brings up through registers at `address`
  * (virtio-mmio): writes its entry with `flags`, and binds and resets it with
  * `transport`. Returns 0, -ENOSPC or -EFAULT as native_add() does.

@@ -69,18 +69,42 @@ close_device:
     return result;
 }
 
+/*
+ * The log is read and never cleared: a page that was written to once counts as
+ * written to for good, and costs nothing any more.
+ */
+static int keep_log(const struct kvm *kvm)
+{
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+        .args = {KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE},
+    };
+
+    return os_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
+}
+
+int kvm_get_dirty(const struct kvm *kvm, unsigned slot, uint64_t *bits)
+{
+    struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bits};
+
+    return os_ioctl(kvm->vm_fd, KVM_GET_DIRTY_LOG, (uintptr_t)&log);
+}
+
 int kvm_add_memory(struct kvm *kvm, uint64_t base, uint64_t bytes, void *host,
-                   char *error)
+                   bool logged, char *error)
 {
     struct kvm_userspace_memory_region region = {
         .slot = kvm->slots,
+        .flags = logged ? KVM_MEM_LOG_DIRTY_PAGES : 0,
         .guest_phys_addr = base,
         .memory_size = bytes,
         .userspace_addr = (uintptr_t)host,
     };
-    int result =
-        os_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, (uintptr_t)&region);
+    int result = logged && kvm->slots == 0 ? keep_log(kvm) : 0;
 
+    if (!result)
+        result = os_ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION,
+                          (uintptr_t)&region);
     if (result)
         return error_system(
             error, result, "KVM refuses %llu MiB of memory at %#llx",

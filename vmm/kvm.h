@@ -31,10 +31,19 @@ MUST_CHECK int kvm_create(struct kvm *kvm, char *error);
 
 /*
  * Gives the VM `bytes` bytes of RAM at guest-physical address `base`, backed by
- * `host`, which must outlive the VM. Returns 0 or a negative errno.
+ * `host`, which must outlive the VM. `logged`: for kvm_get_dirty(). Returns 0
+ * or a negative errno.
  */
 MUST_CHECK int kvm_add_memory(struct kvm *kvm, uint64_t base, uint64_t bytes,
-                              void *host, char *error);
+                              void *host, bool logged, char *error);
+
+/*
+ * Stores in `bits`, one for each page, which pages of the region that was added
+ * as number `slot` (from 0 on) the guest has ever written to. Returns 0 or a
+ * negative errno.
+ */
+MUST_CHECK int kvm_get_dirty(const struct kvm *kvm, unsigned slot,
+                             uint64_t *bits);
 
 /*
  * Has the run end where KVM cannot do for the guest what it should, instead of

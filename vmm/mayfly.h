@@ -160,6 +160,7 @@ struct mayfly_options {
     unsigned share_count;              /* at most MAYFLY_SHARES_MAX */
     uint32_t snapshots; /* MAYFLY_SNAPSHOT_*: mayfly_run stops there, and
                            mayfly_snapshot can be called; 0: never */
+    bool resettable;    /* mayfly_restore: mayfly_reset can be called */
     bool entropy;    /* a source of random bytes beside the boot page's seed */
     bool balloon;    /* memory that the guest frees goes back to the host */
     bool huge_pages; /* memory comes 2 MiB at a time, where the host can */
@@ -290,6 +291,17 @@ void mayfly_stop(struct mayfly *vm);
  * (-ENOSPC): then the file is none that mayfly_restore() takes.
  */
 int mayfly_snapshot(struct mayfly *vm, int fd, char *error);
+
+/*
+ * Makes a VM whose run has ended, however it did, what mayfly_restore() had
+ * made of it: memory, registers and devices, but for what is new in each VM
+ * (seed, generation, time). Much faster than another VM. mayfly_run() may be
+ * called again. Returns 0; -EINVAL if it was not restored with
+ * options.resettable; -EPERM if its image edits its page tables, so that it may
+ * have changed what this does not bring back: destroy it; or another negative
+ * errno: destroy it, too.
+ */
+int mayfly_reset(struct mayfly *vm, char *error);
 
 /*
  * Makes the run end with MAYFLY_AT_SNAPSHOT as soon as possible, wherever the
@@ -437,6 +449,8 @@ struct mayfly_stats {
     unsigned share_count;
     struct mayfly_share_stats shares[MAYFLY_SHARES_MAX];
     uint64_t returned_bytes; /* memory that the guest gave back */
+    uint64_t resets;         /* by mayfly_reset() */
+    uint64_t reset_pages;    /* copied back by all of them */
     unsigned device_count;
     struct mayfly_device_stats devices[MAYFLY_DEVICES_MAX];
     bool io_thread;        /* disks and networks had a thread of their own */

@@ -84,12 +84,14 @@ static int write_field(const struct mayfly *vm, size_t offset, const void *from,
     write_field(vm, offsetof(struct mf_boot, field), &(value), \
                 sizeof(((struct mf_boot *)0)->field))
 
-static int renew_boot_page(struct mayfly *vm, char *error)
+static int renew_boot_page(struct mayfly *vm, const struct snapshot *snapshot,
+                           char *error)
 {
     struct {
         uint8_t seed[32];
         uint64_t generation;
     } fresh;
+    const struct snapshot_state *state = snapshot->state;
     const uint64_t poll_ns = 0; /* until there is an I/O thread */
     const uint32_t snapshots = vm->options.snapshots & MAYFLY_SNAPSHOT_CALLS;
     ssize_t got = os_getrandom(&fresh, sizeof(fresh));
@@ -98,6 +100,8 @@ static int renew_boot_page(struct mayfly *vm, char *error)
     if (got != sizeof(fresh))
         return error_system(error, got < 0 ? (int)got : -EIO,
                             "cannot get a random seed");
+    clock_resume(&vm->clock, vm->clock.now.tsc_khz, state->monotonic_ns,
+                 state->clock_seq);
     fresh.generation |= 1; /* never the 0 that a VM starts with */
     result = WRITE_FIELD(vm, seed, fresh.seed);
     if (!result)
@@ -115,12 +119,14 @@ static int renew_boot_page(struct mayfly *vm, char *error)
     return 0;
 }
 
-static int load_vcpu(struct mayfly *vm, const struct snapshot *snapshot,
-                     char *error)
+int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
+                  char *error)
 {
     struct vcpu_state *state = &snapshot->state->vcpu;
-    int result;
+    int result = renew_boot_page(vm, snapshot, error);
 
+    if (result)
+        return result;
     if (snapshot->header.flags & SNAPSHOT_AT_CALL)
         state->regs[MF_RAX] = 1;
     result = vcpu_load(&vm->vcpu, &vm->machine, state, vm->xcr0);
@@ -143,6 +149,8 @@ static int map_memory(struct mayfly *vm, const struct snapshot *snapshot,
 
     for (unsigned i = 0; i < ARRAY_SIZE(vm->machine.ram) && !result; i++)
         result = vm_map_ram(vm, &vm->machine.ram[i], error);
+    if (!result && vm->options.resettable && reset_prepare(vm))
+        result = error_set(error, -ENOMEM, "no memory for marks");
     if (!result)
         result = snapshot_map(snapshot, &vm->ram, error);
     if (result)
@@ -176,13 +184,9 @@ static int build(struct mayfly *vm, const struct snapshot *snapshot,
     if (result)
         return result;
     vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
-    clock_resume(&vm->clock, vm->clock.now.tsc_khz, state->monotonic_ns,
-                 state->clock_seq);
     result = vm_connect(vm, snapshot->devices, error);
     if (!result)
-        result = renew_boot_page(vm, error);
-    if (!result)
-        result = load_vcpu(vm, snapshot, error);
+        result = restore_start(vm, snapshot, error);
     if (!result)
         result = claim(snapshot, error);
     if (result)
@@ -204,6 +208,11 @@ int mayfly_restore(struct mayfly *vm, int snapshot_fd, char *error)
     if (result)
         return result;
     result = build(vm, &snapshot, error);
+    if (!result && vm->options.resettable) {
+        result = reset_keep(vm, &snapshot);
+        if (result)
+            error_system(error, result, "cannot keep the snapshot");
+    }
     snapshot_close(&snapshot);
     vm->os_calls += os_calls - calls;
     return result;

@@ -120,6 +120,22 @@ struct mayfly;
 MUST_CHECK int snapshot_prepare(struct mayfly *vm);
 void snapshot_finish(struct mayfly *vm);
 
+/*
+ * For a VM that is to be reset: makes room for the marks, before its memory is
+ * given to KVM; then keeps the snapshot, which is the VM's from then on. Both
+ * return 0 or a negative errno. reset_finish() frees it all.
+ */
+MUST_CHECK int reset_prepare(struct mayfly *vm);
+MUST_CHECK int reset_keep(struct mayfly *vm, struct snapshot *snapshot);
+void reset_finish(struct mayfly *vm);
+
+/*
+ * restore.c: writes what is new in each VM into the boot page, and loads the
+ * processor. Returns 0 or a negative errno.
+ */
+MUST_CHECK int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
+                             char *error);
+
 /* What the processor that this runs on has. */
 void snapshot_host(struct snapshot_host *host);
 
@@ -141,6 +157,13 @@ MUST_CHECK int snapshot_read(struct snapshot *snapshot, int fd, char *error);
  */
 MUST_CHECK int snapshot_map(const struct snapshot *snapshot,
                             const struct gmem *ram, char *error);
+
+/*
+ * Maps the pages once more, for reading, to copy them back: `*data` is where
+ * the first run's begin. Returns 0 or a negative errno.
+ */
+MUST_CHECK int snapshot_map_data(const struct snapshot *snapshot,
+                                 const uint8_t **data);
 
 void snapshot_close(struct snapshot *snapshot);
 

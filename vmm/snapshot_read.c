@@ -307,6 +307,20 @@ static int map_pages(const struct snapshot *snapshot, const struct gmem *ram,
     return 0;
 }
 
+int snapshot_map_data(const struct snapshot *snapshot, const uint8_t **data)
+{
+    const struct snapshot_header *header = &snapshot->header;
+    size_t bytes = header->file_bytes - header->data_at;
+    void *mapped = mmap(NULL, bytes ? bytes : 1, PROT_READ, MAP_SHARED,
+                        snapshot->fd, (off_t)header->data_at);
+
+    os_calls++;
+    if (mapped == MAP_FAILED)
+        return -errno;
+    *data = mapped;
+    return 0;
+}
+
 int snapshot_map(const struct snapshot *snapshot, const struct gmem *ram,
                  char *error)
 {

@@ -36,7 +36,6 @@ static void want_huge_pages(const struct gmem_region *region)
 
 int vm_map_ram(struct mayfly *vm, const struct mf_range *range, char *error)
 {
-    struct gmem_region *region = &vm->ram.regions[vm->ram.count];
     void *host = NULL;
 
     if (range->bytes == 0)
@@ -47,10 +46,9 @@ int vm_map_ram(struct mayfly *vm, const struct mf_range *range, char *error)
     if (result)
         return error_system(error, result, "cannot map %llu MiB of memory",
                             (unsigned long long)(range->bytes >> 20));
-    *region = (struct gmem_region){range->base, range->bytes, host};
-    vm->ram.count++;
+    gmem_add(&vm->ram, range->base, range->bytes, host);
     if (vm->options.huge_pages)
-        want_huge_pages(region);
+        want_huge_pages(&vm->ram.regions[vm->ram.count - 1]);
     return 0;
 }
 
@@ -62,7 +60,7 @@ int vm_give_ram(struct mayfly *vm, char *error)
         const struct gmem_region *region = &vm->ram.regions[i];
 
         result = kvm_add_memory(&vm->kvm, region->base, region->bytes,
-                                region->host, error);
+                                region->host, vm->ram.marks != NULL, error);
     }
     return result;
 }
@@ -243,6 +241,7 @@ void mayfly_destroy(struct mayfly *vm)
     vcpu_destroy(&vm->vcpu);
     kvm_destroy(&vm->kvm);
     snapshot_unguard(&vm->memory_lost);
+    reset_finish(vm);
     free_ram(vm);
     os_munmap(vm, sizeof(*vm));
 }

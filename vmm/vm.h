@@ -85,6 +85,7 @@ struct mayfly {
     uint64_t told;                  /* events that it knows of, as it goes on */
 
     atomic_bool memory_lost;     /* the snapshot's file was cut short */
+    struct reset *reset;         /* NULL: it cannot be reset */
     bool from_snapshot;          /* its memory was mapped from one */
     bool at_snapshot;            /* stopped where one can be taken ... */
     uint32_t snapshot_flags;     /* ... with these SNAPSHOT_* */

@@ -3,13 +3,11 @@
 
 /*
  *   snapshot            holds heap memory and AVX state over a snapshot point
- *   snapshot threads    one thread sleeps, one computes, until both are done
  *   snapshot wait       waits for a line of input
  *   snapshot again      comes to a snapshot point three times
  */
 #include <immintrin.h>
 #include <mayfly/snapshot.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,39 +79,6 @@ __attribute__((__target__("avx"))) static int hold_state(void)
     return restored ? 5 : 4;
 }
 
-static void *sleep_often(void *argument)
-{
-    for (int i = 0; i < 20; i++) {
-        struct timespec pause = {.tv_nsec = 20000000};
-
-        nanosleep(&pause, NULL);
-        printf("tick %d\n", i);
-        fflush(stdout);
-    }
-    return argument;
-}
-
-static void *compute(void *argument)
-{
-    double sum = 0;
-
-    for (int i = 1; i <= 200000000; i++)
-        sum += 1.0 / ((double)i * i);
-    printf("sum %.6f\n", sum);
-    return argument;
-}
-
-static int run_threads(void)
-{
-    pthread_t threads[2];
-
-    pthread_create(&threads[0], NULL, sleep_often, NULL);
-    pthread_create(&threads[1], NULL, compute, NULL);
-    for (int i = 0; i < 2; i++)
-        pthread_join(threads[i], NULL);
-    return 3;
-}
-
 static int wait_for_line(void)
 {
     char line[64] = "";
@@ -140,8 +105,6 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
 
-    if (strcmp(what, "threads") == 0)
-        return run_threads();
     if (strcmp(what, "wait") == 0)
         return wait_for_line();
     return strcmp(what, "again") == 0 ? come_again() : hold_state();

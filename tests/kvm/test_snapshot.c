@@ -166,6 +166,54 @@ Test(snapshot, nothing_random_is_the_same_in_two_clones)
     close(fd);
 }
 
+/* ---- Resets ---------------------------------------------------------------
+ */
+
+Test(snapshot, a_vm_that_is_reset_is_as_it_was)
+{
+    enum { RESETS = 300 };
+    struct guest guest = {.options = {.resettable = true}};
+    char error[MAYFLY_ERROR_BYTES] = "";
+    struct mayfly_stats stats;
+    uint64_t pages = 0;
+
+    guest.restore = true;
+    guest.image_fd = take_at_point();
+    load_guest(&guest);
+    for (int i = 0; i <= RESETS; i++) {
+        if (i > 0)
+            cr_assert_eq(mayfly_reset(guest.vm, error), 0, "%s", error);
+        cr_assert_eq(ftruncate(guest.out_file, 0), 0);
+        cr_assert_eq(lseek(guest.out_file, 0, SEEK_SET), 0);
+        cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s",
+                     error);
+        cr_assert_eq(guest.result.end, MAYFLY_EXITED);
+        cr_assert_eq(guest.result.status, 5);
+        mayfly_get_stats(guest.vm, &stats);
+        /* What is written to is the same each time. */
+        if (i == 1)
+            pages = stats.reset_pages;
+        cr_assert_eq(stats.reset_pages, pages * (uint64_t)i);
+    }
+    cr_assert_eq(stats.resets, RESETS);
+    cr_assert_gt(pages, 100000 / 4096);
+    cr_assert_lt(pages, 100);
+    collect_guest(&guest);
+    cr_assert(strstr(guest.output, "restored 1 told 7 heap 1 lanes 1 2 3 4\n"),
+              "%s", guest.output);
+}
+
+Test(snapshot, only_a_vm_that_was_restored_for_it_is_reset)
+{
+    struct guest guest = {.image = "hello", .options = {.resettable = true}};
+    char error[MAYFLY_ERROR_BYTES] = "";
+
+    load_guest(&guest);
+    cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s", error);
+    cr_assert_eq(mayfly_reset(guest.vm, error), -EINVAL);
+    collect_guest(&guest);
+}
+
 /* ---- Anywhere ------------------------------------------------------------ */
 
 struct later {
@@ -204,7 +252,7 @@ static void stop_and_go_on(struct guest *first, struct guest *second,
 
 Test(snapshot, threads_and_timers_go_on_from_anywhere)
 {
-    struct guest first = {.image = "snapshot", .args = {"threads"}};
+    struct guest first = {.image = "snapthreads"};
     struct guest second = {.options = {.out = 0}};
     char both[2 * GUEST_OUTPUT_ROOM];
     int ticks = 0;

@@ -5,22 +5,65 @@
 #include <errno.h>
 #include <string.h>
 
-int gmem_map(const struct gmem *mem, gpa_t at, size_t bytes, void **host)
+void gmem_add(struct gmem *mem, uint64_t base, uint64_t bytes, void *host)
+{
+    const struct gmem_region *last = &mem->regions[mem->count - 1];
+
+    bug_on(mem->count == GMEM_REGIONS_MAX);
+    mem->regions[mem->count++] = (struct gmem_region){
+        .base = base,
+        .bytes = bytes,
+        .host = host,
+        .first =
+            mem->count == 1 ? 0 : last->first + last->bytes / GMEM_PAGE_BYTES,
+    };
+}
+
+/* The region that all of it is in, or NULL; its offset there in `*offset`. */
+static const struct gmem_region *find(const struct gmem *mem, gpa_t at,
+                                      size_t bytes, uint64_t *offset)
 {
     if (bytes == 0)
-        return -EFAULT;
+        return NULL;
     for (unsigned i = 0; i < mem->count; i++) {
         const struct gmem_region *region = &mem->regions[i];
 
         if (at.raw < region->base)
             continue;
-        uint64_t offset = at.raw - region->base;
-        if (offset >= region->bytes || bytes > region->bytes - offset)
-            continue;
-        *host = region->host + offset;
-        return 0;
+        *offset = at.raw - region->base;
+        if (*offset < region->bytes && bytes <= region->bytes - *offset)
+            return region;
     }
-    return -EFAULT;
+    return NULL;
+}
+
+/* Two threads may come through the door at once. */
+static void mark(const struct gmem *mem, const struct gmem_region *region,
+                 uint64_t offset, size_t bytes)
+{
+    uint64_t page = region->first + offset / GMEM_PAGE_BYTES;
+    uint64_t last = region->first + (offset + bytes - 1) / GMEM_PAGE_BYTES;
+
+    for (; page <= last; page++) {
+        uint64_t *word = &mem->marks[page / 64];
+        uint64_t bit = UINT64_C(1) << page % 64;
+
+        if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
+            __atomic_fetch_or(word, bit, __ATOMIC_RELAXED);
+    }
+}
+
+int gmem_map(const struct gmem *mem, gpa_t at, size_t bytes, void **host)
+{
+    uint64_t offset;
+    const struct gmem_region *region = find(mem, at, bytes, &offset);
+
+    if (!region)
+        return -EFAULT;
+    if (mem->marks)
+        mark(mem, region, offset, bytes);
+    *host = region->host + offset;
+    return 0;
 }
 
 /* Adds the part of a region that [start, end) names, if there is any. */
@@ -37,13 +80,14 @@ static int add_part(struct gmem *mem, const struct gmem_region *region,
         .base = start,
         .bytes = end - start,
         .host = region->host + (start - region->base),
+        .first = region->first + (start - region->base) / GMEM_PAGE_BYTES,
     };
     return 0;
 }
 
 int gmem_exclude(struct gmem *mem, uint64_t start, uint64_t end)
 {
-    struct gmem rest = {.count = 0};
+    struct gmem rest = {.count = 0, .marks = mem->marks};
 
     if (start >= end)
         return 0;
@@ -61,12 +105,12 @@ int gmem_exclude(struct gmem *mem, uint64_t start, uint64_t end)
 
 int gmem_read(const struct gmem *mem, gpa_t from, void *to, size_t bytes)
 {
-    void *host;
-    int error = gmem_map(mem, from, bytes, &host);
+    uint64_t offset;
+    const struct gmem_region *region = find(mem, from, bytes, &offset);
 
-    if (error)
-        return error;
-    memcpy(to, host, bytes);
+    if (!region)
+        return -EFAULT;
+    memcpy(to, region->host + offset, bytes);
     return 0;
 }
 

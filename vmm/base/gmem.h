@@ -41,12 +41,26 @@ struct gmem_region {
     uint64_t base;  /* first guest-physical address, page-aligned */
     uint64_t bytes; /* length; base + bytes does not overflow */
     uint8_t *host;  /* where it is mapped in this process */
+    uint64_t first; /* number of its first page among all pages of RAM */
 };
 
 struct gmem {
     struct gmem_region regions[GMEM_REGIONS_MAX];
     unsigned count; /* regions in use, in ascending order of base */
+    /*
+     * One bit for each page of RAM: set when whoever came through this door may
+     * have written to it. NULL: nobody wants to know.
+     */
+    uint64_t *marks;
 };
+
+#define GMEM_PAGE_BYTES 4096u
+
+/*
+ * Adds RAM of `bytes` bytes at `base`, behind what is there already, mapped at
+ * `host`. There is room for two of them.
+ */
+void gmem_add(struct gmem *mem, uint64_t base, uint64_t bytes, void *host);
 
 /*
  * Takes [start, end) out of `mem`: accesses there are refused from now on.
@@ -72,7 +86,8 @@ MUST_CHECK int gmem_write(const struct gmem *mem, gpa_t to, const void *from,
 /*
  * Stores in `*host` where [at, at + bytes) is mapped, for data that is moved by
  * the host's kernel (readv, writev) and for ring fields that are accessed
- * atomically. The memory is the guest's: it changes at any time. Returns 0, or
+ * atomically. The memory is the guest's: it changes at any time. All of it
+ * counts as written to, now and as long as it is in use. Returns 0, or
  * -EFAULT if the range is not inside one region; a length of 0 is refused too.
  */
 MUST_CHECK int gmem_map(const struct gmem *mem, gpa_t at, size_t bytes,

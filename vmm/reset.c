@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a VM what it was when it was restored. */
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/base/error.h"
+#include "vmm/base/os.h"
+#include "vmm/serve.h"
+#include "vmm/snapshot.h"
+
+/*
+ * Pages are copied back, never unmapped: a page that is touched for the first
+ * time costs a hundred times as much. Which ones: all that were ever written to
+ * since the VM was restored, by the guest (KVM's log) or by us (the marks of
+ * the door to guest memory). Neither is ever cleared, so that this costs no
+ * faults; a VM that does the same again and again has a small and stable set.
+ */
+struct reset {
+    size_t bytes;             /* of this and what follows */
+    struct snapshot snapshot; /* its state is ours */
+    const uint8_t *data;      /* the first run's pages */
+    uint64_t *marks;          /* by us: one bit for each page of RAM ... */
+    struct mf_range own[MACHINE_OWN_RANGES];
+    unsigned own_count;
+    uint64_t *log; /* ... and by the guest, of one region */
+};
+
+static size_t bitmap_bytes(uint64_t ram_bytes)
+{
+    return round_up(ram_bytes / GMEM_PAGE_BYTES, 64) / 8;
+}
+
+int reset_prepare(struct mayfly *vm)
+{
+    size_t bits = bitmap_bytes(vm->machine.mem_bytes);
+    size_t bytes = sizeof(struct reset) + 2 * bits;
+    void *room = NULL;
+    int result = os_mmap(bytes, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, &room);
+
+    if (result)
+        return result;
+    vm->reset = room;
+    vm->reset->bytes = bytes;
+    vm->reset->marks = (uint64_t *)(vm->reset + 1);
+    vm->reset->log = vm->reset->marks + bits / sizeof(uint64_t);
+    vm->ram.marks = vm->reset->marks;
+    return 0;
+}
+
+int reset_keep(struct mayfly *vm, struct snapshot *snapshot)
+{
+    int result = snapshot_map_data(snapshot, &vm->reset->data);
+
+    if (result)
+        return result;
+    vm->reset->own_count =
+        machine_own_ranges(&vm->machine, &vm->image, vm->reset->own);
+    vm->reset->snapshot = *snapshot;
+    snapshot->state = NULL;
+    return 0;
+}
+
+void reset_finish(struct mayfly *vm)
+{
+    struct reset *reset = vm->reset;
+
+    if (!reset)
+        return;
+    if (reset->data)
+        os_munmap((void *)reset->data, reset->snapshot.header.file_bytes -
+                                           reset->snapshot.header.data_at);
+    snapshot_close(&reset->snapshot);
+    vm->ram.marks = vm->mem.marks = NULL;
+    os_munmap(reset, reset->bytes);
+    vm->reset = NULL;
+}
+
+/* ---- Pages ------------------------------------------------------------- */
+
+/* Where the runs are, as one goes through the pages in order. */
+struct origin {
+    const struct snapshot_run *run, *end;
+    const uint8_t *data; /* of that run */
+};
+
+/* What a page was; NULL: all zero. Addresses only ever grow. */
+static const uint8_t *find_page(struct origin *origin, uint64_t address)
+{
+    while (origin->run < origin->end &&
+           address >= origin->run->base + origin->run->bytes) {
+        origin->data += origin->run->bytes;
+        origin->run++;
+    }
+    if (origin->run == origin->end || address < origin->run->base)
+        return NULL;
+    return origin->data + (address - origin->run->base);
+}
+
+static void copy_page(struct origin *origin, const struct gmem_region *region,
+                      uint64_t offset)
+{
+    const uint8_t *from = find_page(origin, region->base + offset);
+
+    if (from)
+        memcpy(region->host + offset, from, GMEM_PAGE_BYTES);
+    else
+        memset(region->host + offset, 0, GMEM_PAGE_BYTES);
+}
+
+/* The bits of one region's pages from `index` on, of those that we marked. */
+static uint64_t marks_at(const struct reset *reset,
+                         const struct gmem_region *region, uint64_t index)
+{
+    uint64_t bit = region->first + index;
+    uint64_t low = reset->marks[bit / 64] >> bit % 64;
+
+    bug_on(bit % 64); /* regions begin at whole words */
+    return low;
+}
+
+/* Whether machine_rebuild() made the page: no snapshot has those. */
+static bool is_own(const struct reset *reset, uint64_t address)
+{
+    for (unsigned i = 0; i < reset->own_count; i++)
+        if (address - reset->own[i].base < reset->own[i].bytes)
+            return true;
+    return false;
+}
+
+/* Copies the pages of one region back. Returns how many, or -errno. */
+static long copy_region(struct mayfly *vm, unsigned index,
+                        struct origin *origin)
+{
+    const struct gmem_region *region = &vm->ram.regions[index];
+    struct reset *reset = vm->reset;
+    uint64_t pages = region->bytes / GMEM_PAGE_BYTES;
+    int result = kvm_get_dirty(&vm->kvm, index, reset->log);
+    long copied = 0;
+
+    if (result)
+        return result;
+    for (uint64_t at = 0; at < pages; at += 64) {
+        uint64_t hot = reset->log[at / 64] | marks_at(reset, region, at);
+
+        for (; hot; hot &= hot - 1) {
+            uint64_t page = at + (uint64_t)__builtin_ctzll(hot);
+
+            if (is_own(reset, region->base + page * GMEM_PAGE_BYTES))
+                continue;
+            copy_page(origin, region, page * GMEM_PAGE_BYTES);
+            copied++;
+        }
+    }
+    return copied;
+}
+
+static int copy_memory(struct mayfly *vm)
+{
+    const struct reset *reset = vm->reset;
+    struct origin origin = {
+        .run = reset->snapshot.runs,
+        .end = reset->snapshot.runs + reset->snapshot.header.run_count,
+        .data = reset->data,
+    };
+
+    for (unsigned i = 0; i < vm->ram.count; i++) {
+        long copied = copy_region(vm, i, &origin);
+
+        if (copied < 0)
+            return (int)copied;
+        vm->stats.reset_pages += (uint64_t)copied;
+    }
+    return 0;
+}
+
+/* ---- All of it --------------------------------------------------------- */
+
+static int reload_devices(struct mayfly *vm)
+{
+    const struct reset *reset = vm->reset;
+    int result = 0;
+
+    vm->console.error = vm->errors.error = 0;
+    for (unsigned i = 0; i < vm->native.set.count && !result; i++)
+        result = native_reload(&vm->native, i, &reset->snapshot.devices[i]);
+    return result;
+}
+
+static int reset_vm(struct mayfly *vm, char *error)
+{
+    int result;
+
+    if (vm->has_io)
+        io_stop(&vm->io);
+    /* What KVM has under way belongs to the guest that is gone. */
+    result = vcpu_complete(&vm->vcpu);
+    if (!result)
+        result = copy_memory(vm);
+    if (!result)
+        result = reload_devices(vm);
+    if (result)
+        return error_system(error, result, "cannot reset the VM");
+    atomic_store(&vm->stop, false);
+    atomic_store(&vm->snapshot_wanted, false);
+    vm->told = 0;
+    return restore_start(vm, &vm->reset->snapshot, error);
+}
+
+int mayfly_reset(struct mayfly *vm, char *error)
+{
+    unsigned long calls = os_calls;
+    int result;
+
+    if (!vm->reset || !vm->reset->data)
+        return error_set(error, -EINVAL, "this VM cannot be reset");
+    if (vm->image.paging)
+        return error_set(error, -EPERM,
+                         "the guest edits its page tables: what it can reach "
+                         "that way cannot be reset");
+    if (atomic_load(&vm->memory_lost))
+        return error_set(error, -EIO, "the file of its snapshot was cut short");
+    result = reset_vm(vm, error);
+    vm->stats.resets += !result;
+    vm->os_calls += os_calls - calls;
+    return result;
+}
