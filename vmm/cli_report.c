@@ -66,6 +66,8 @@ static const char *end_name(enum mayfly_end end)
         return "output-failed";
     case MAYFLY_AT_SNAPSHOT:
         return "snapshot";
+    case MAYFLY_AT_CALL:
+        return "call";
     }
     return "unknown";
 }
@@ -238,6 +240,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_count(to, "hypercall_crash", stats->hypercall_crash);
     put_count(to, "hypercall_populate", stats->hypercall_populate);
     put_count(to, "hypercall_snapshot", stats->hypercall_snapshot);
+    put_count(to, "hypercall_call", stats->hypercall_call);
     put_count(to, "injections", stats->injections);
     put_count(to, "upcalls_suppressed", upcalls_suppressed(stats));
     put_count(to, "upcall_signals", stats->upcall_signals);

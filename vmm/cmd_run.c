@@ -164,6 +164,10 @@ static int explain_end(struct mayfly *vm, const struct mayfly_result *result)
         return CLI_SIGNALLED + SIGPIPE;
     case MAYFLY_AT_SNAPSHOT: /* it is taken */
         return CLI_OK;
+    case MAYFLY_AT_CALL:
+        return cli_fail(CLI_FAILED,
+                        "the guest waits for calls: a program makes them, by "
+                        "mayfly_call()");
     case MAYFLY_OUTPUT_FAILED:
         return cli_fail(CLI_FAILED, "cannot write the guest's output: %s",
                         strerror(result->status));

@@ -25,6 +25,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -239,6 +240,8 @@ enum mayfly_end {
     MAYFLY_OUTPUT_FAILED, /* output could not be written: `status` is errno */
     MAYFLY_AT_SNAPSHOT, /* a moment of options.snapshots: mayfly_snapshot() may
                            be called now, and mayfly_run() goes on */
+    MAYFLY_AT_CALL, /* the guest waits for a call: mayfly_call(), or a snapshot
+                       of it as it waits */
 };
 
 /* Why a guest could not go on. */
@@ -273,7 +276,7 @@ struct mayfly_result {
 /*
  * Runs the guest on the calling thread until it ends. Returns 0 and fills
  * `*result`, whatever the guest did; a negative errno if the host failed. Once
- * per VM, and again after each MAYFLY_AT_SNAPSHOT.
+ * per VM, and again after each MAYFLY_AT_SNAPSHOT or reset.
  */
 int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
 
@@ -284,8 +287,34 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
  */
 void mayfly_stop(struct mayfly *vm);
 
+/* A call of a function that the guest exports (guest_rt: <mayfly/call.h>). */
+struct mayfly_call {
+    const char *function; /* its name, at most 63 bytes */
+    const void *in;       /* input ... */
+    size_t in_bytes;      /* ... of so many bytes */
+    void *out;            /* where its output goes ... */
+    size_t out_room;      /* ... so many bytes at most */
+    uint64_t timeout_ns;  /* 0: no limit */
+    size_t out_bytes;     /* stored: how much output there was */
+    long result;          /* stored: what the function returned */
+};
+
 /*
- * Writes a snapshot of a VM that ended its run with MAYFLY_AT_SNAPSHOT into the
+ * Calls a function of a guest whose run has ended with MAYFLY_AT_CALL, or that
+ * was restored from or reset to a snapshot of such a one, on the calling
+ * thread. Returns 0 and fills `*result`: its `end` is MAYFLY_AT_CALL if the
+ * function has answered, and there may be a next call; or else how the guest
+ * ended instead, MAYFLY_TIMED_OUT after `timeout_ns`. -ENOSYS if it has no such
+ * function, -E2BIG if it has no room for the input, -EINVAL if the VM does not
+ * wait for a call, or another negative errno. Never believes the guest's
+ * lengths.
+ */
+int mayfly_call(struct mayfly *vm, struct mayfly_call *call,
+                struct mayfly_result *result, char *error);
+
+/*
+ * Writes a snapshot of a VM that ended its run with MAYFLY_AT_SNAPSHOT, or with
+ * MAYFLY_AT_CALL, into the
  * file that `fd` is open on, from its start, where there is nothing yet. The VM
  * is as before. Returns 0, -EINVAL if it has not ended so, or what writing said
  * (-ENOSPC): then the file is none that mayfly_restore() takes.
@@ -430,6 +459,7 @@ struct mayfly_stats {
     uint64_t hypercall_crash;
     uint64_t hypercall_populate;
     uint64_t hypercall_snapshot;
+    uint64_t hypercall_call;
     uint64_t injections;        /* upcalls: interrupts of a computing guest */
     uint64_t upcall_signals;    /* exits that devices caused for them */
     uint64_t monitor_calls;     /* system calls by this library */

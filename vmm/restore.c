@@ -127,7 +127,7 @@ int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
 
     if (result)
         return result;
-    if (snapshot->header.flags & SNAPSHOT_AT_CALL)
+    if (snapshot->header.flags & SNAPSHOT_AT_POINT)
         state->regs[MF_RAX] = 1;
     result = vcpu_load(&vm->vcpu, &vm->machine, state, vm->xcr0);
     if (result == -EINVAL)
@@ -137,6 +137,8 @@ int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
         return error_system(error, result, "cannot load the processor");
     if (vm->image.upcall_entry)
         vcpu_allow_interrupts(&vm->vcpu);
+    vm->at_call = snapshot->header.flags & SNAPSHOT_IN_CALL;
+    vm->call_at = state->regs[MF_RDI];
     return 0;
 }
 

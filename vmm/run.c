@@ -200,7 +200,7 @@ static int offer_snapshot(struct mayfly *vm, uint64_t moment,
                              UINT32_C(1) << moment);
     if (!*ended)
         return 0;
-    failure = stop_for_snapshot(vm, SNAPSHOT_AT_CALL, result);
+    failure = stop_for_snapshot(vm, SNAPSHOT_AT_POINT, result);
     if (failure == -EBUSY)
         *ended = false; /* from a fault handler, say: not now */
     return failure == -EBUSY ? 0 : failure;
@@ -253,6 +253,14 @@ static int do_hypercall(struct mayfly *vm, const struct vcpu_stop *stop,
         *ended = false;
         vcpu_set_result(&vm->vcpu,
                         populate(&vm->mem, stop->args[0], stop->args[1]));
+        return 0;
+    case MF_HC_CALL:
+        vm->stats.hypercall_call++;
+        vcpu_set_result(&vm->vcpu, 0);
+        vm->at_call = true;
+        vm->call_at = stop->args[0];
+        vm->snapshot_flags = SNAPSHOT_IN_CALL;
+        result->end = MAYFLY_AT_CALL;
         return 0;
     case MF_HC_SNAPSHOT:
         return offer_snapshot(vm, stop->args[0], result, ended);
@@ -414,18 +422,17 @@ static uint64_t deadline(uint64_t timeout_ns)
     return now + timeout_ns;
 }
 
-int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
+/* Runs the guest for at most `timeout_ns`, on the thread it was prepared for.
+ */
+static int run(struct mayfly *vm, uint64_t timeout_ns,
+               struct mayfly_result *result, char *error)
 {
-    unsigned long calls = os_calls;
-    int failure = vm_prepare_run(vm, error);
+    int failure;
 
-    memset(result, 0, sizeof(*result));
-    if (failure)
-        return failure;
     running = &vm->vcpu;
     atomic_store(&vm->thread, vm->run_thread);
-    vm->at_snapshot = false;
-    vm->deadline_ns = deadline(vm->options.timeout_ns);
+    vm->at_snapshot = vm->at_call = false;
+    vm->deadline_ns = deadline(timeout_ns);
     failure = run_until_end(vm, result, error);
     if (!failure)
         serve_finish(vm, result);
@@ -433,9 +440,89 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
         crash_here(vm, MAYFLY_CRASH_LOST, 0, result);
     if (failure && vm->has_io)
         io_stop(&vm->io); /* nobody is there any more to be told anything */
-    vm_note_stage(vm, MAYFLY_STAGE_END);
     atomic_store(&vm->thread, 0);
     running = NULL;
+    return failure;
+}
+
+int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
+{
+    unsigned long calls = os_calls;
+    int failure = vm_prepare_run(vm, error);
+
+    memset(result, 0, sizeof(*result));
+    if (!failure)
+        failure = run(vm, vm->options.timeout_ns, result, error);
+    vm_note_stage(vm, MAYFLY_STAGE_END);
+    vm->os_calls += os_calls - calls;
+    return failure;
+}
+
+/* ---- Calls -------------------------------------------------------------- */
+
+/* Puts the call where the guest waits for it. */
+static int write_call(struct mayfly *vm, const struct mayfly_call *call,
+                      char *error)
+{
+    size_t name_bytes = strlen(call->function) + 1;
+    gpa_t at = gpa(vm->call_at);
+    struct mf_call guest;
+
+    if (name_bytes > sizeof(guest.name))
+        return error_set(error, -EINVAL, "the function's name is too long");
+    if (gmem_read(&vm->mem, at, &guest, sizeof(guest)))
+        return error_set(error, -EFAULT, "the guest's call is not in memory");
+    if (call->in_bytes > guest.in_room)
+        return error_set(error, -E2BIG, "%zu bytes of input, and room for %llu",
+                         call->in_bytes, (unsigned long long)guest.in_room);
+    guest.in_bytes = call->in_bytes;
+    guest.out_room = call->out_room;
+    memset(guest.name, 0, sizeof(guest.name));
+    memcpy(guest.name, call->function, name_bytes);
+    if ((call->in_bytes > 0 &&
+         gmem_write(&vm->mem, gpa(guest.in), call->in, call->in_bytes)) ||
+        gmem_write(&vm->mem, at, &guest, sizeof(guest)))
+        return error_set(error, -EFAULT, "the guest's room is not in memory");
+    return 0;
+}
+
+static int read_answer(struct mayfly *vm, struct mayfly_call *call, char *error)
+{
+    struct mf_call guest;
+
+    if (gmem_read(&vm->mem, gpa(vm->call_at), &guest, sizeof(guest)))
+        return error_set(error, -EFAULT, "the guest's answer is not in memory");
+    call->result = (long)guest.result;
+    if (guest.out_bytes > call->out_room ||
+        (guest.out_bytes > 0 &&
+         gmem_read(&vm->mem, gpa(guest.out), call->out, guest.out_bytes)))
+        return error_set(error, -EFAULT,
+                         "the guest's answer is longer than there is room for, "
+                         "or not in memory");
+    call->out_bytes = guest.out_bytes;
+    return call->result == -ENOSYS
+               ? error_set(error, -ENOSYS, "the guest has no function '%s'",
+                           call->function)
+               : 0;
+}
+
+int mayfly_call(struct mayfly *vm, struct mayfly_call *call,
+                struct mayfly_result *result, char *error)
+{
+    unsigned long calls = os_calls;
+    int failure;
+
+    memset(result, 0, sizeof(*result));
+    call->out_bytes = 0;
+    if (!vm->at_call)
+        return error_set(error, -EINVAL, "the guest does not wait for a call");
+    failure = vm_prepare_run(vm, error);
+    if (!failure)
+        failure = write_call(vm, call, error);
+    if (!failure)
+        failure = run(vm, call->timeout_ns, result, error);
+    if (!failure && result->end == MAYFLY_AT_CALL)
+        failure = read_answer(vm, call, error);
     vm->os_calls += os_calls - calls;
     return failure;
 }

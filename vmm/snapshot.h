@@ -41,7 +41,9 @@
 /* Taken at any moment: there is one VM that may go on from it. */
 #define SNAPSHOT_ONCE (1u << 0)
 /* Taken in MF_HC_SNAPSHOT, which returns 1 in those that go on. */
-#define SNAPSHOT_AT_CALL (1u << 1)
+#define SNAPSHOT_AT_POINT (1u << 1)
+/* Taken in MF_HC_CALL: the guest waits for a call. */
+#define SNAPSHOT_IN_CALL (1u << 2)
 
 struct snapshot_header {
     uint64_t magic;    /* SNAPSHOT_MAGIC */

@@ -105,7 +105,8 @@ static int check_header(const struct snapshot_header *header, int fd,
         header->data_at < SNAPSHOT_PAGE_BYTES + header->state_bytes ||
         header->data_at % SNAPSHOT_PAGE_BYTES ||
         header->file_bytes < header->data_at ||
-        (header->flags & ~(SNAPSHOT_ONCE | SNAPSHOT_AT_CALL)))
+        (header->flags &
+         ~(SNAPSHOT_ONCE | SNAPSHOT_AT_POINT | SNAPSHOT_IN_CALL)))
         return error_set(error, -ENOEXEC,
                          "a damaged snapshot: its header "
                          "makes no sense");

@@ -336,10 +336,14 @@ int mayfly_snapshot(struct mayfly *vm, int fd, char *error)
     unsigned long calls = os_calls;
     int result;
 
-    if (!vm->at_snapshot)
+    if (!vm->at_snapshot && !vm->at_call)
         return error_set(error, -EINVAL,
                          "this VM has not stopped for a snapshot");
-    result = write_file(vm, fd);
+    result = snapshot_prepare(vm); /* if it was not done before */
+    if (!result && vm->at_call)
+        result = vcpu_complete(&vm->vcpu);
+    if (!result)
+        result = write_file(vm, fd);
     vm->os_calls += os_calls - calls;
     return result ? error_system(error, result, "cannot write the snapshot")
                   : 0;

@@ -87,6 +87,8 @@ struct mayfly {
     atomic_bool memory_lost;     /* the snapshot's file was cut short */
     struct reset *reset;         /* NULL: it cannot be reset */
     bool from_snapshot;          /* its memory was mapped from one */
+    bool at_call;                /* the guest is in MF_HC_CALL ... */
+    uint64_t call_at;            /* ... with its struct mf_call here */
     bool at_snapshot;            /* stopped where one can be taken ... */
     uint32_t snapshot_flags;     /* ... with these SNAPSHOT_* */
     atomic_bool snapshot_wanted; /* mayfly_request_snapshot was called */

@@ -220,6 +220,26 @@ enum mf_hypercall {
      * guest makes it only where mf_boot.snapshot asks for it.
      */
     MF_HC_SNAPSHOT = 5,
+    /*
+     * rdi: address of a struct mf_call, with the answer to the last call in it,
+     * if there was one. Blocks until there is a next one. Returns 0. Where
+     * nobody calls, it does not return. Since 1.2.
+     */
+    MF_HC_CALL = 6,
+};
+
+#define MF_CALL_NAME_BYTES 64u
+
+/* A call of a guest's function by whoever runs the VM. */
+struct mf_call {
+    uint64_t in;        /* the guest's: where the next call's input goes ... */
+    uint64_t in_room;   /* ... and how much of it */
+    uint64_t out;       /* the last call's output */
+    uint64_t out_bytes; /* ... and how much that is */
+    int64_t result;     /* ... and what the function returned */
+    uint64_t in_bytes;  /* the monitor's: bytes of input */
+    uint64_t out_room;  /* ... and the most output that it takes */
+    char name[MF_CALL_NAME_BYTES]; /* ... and the function's name */
 };
 
 #define MF_POPULATE_MAX   0x200000
@@ -385,8 +405,8 @@ struct mf_boot {
     uint8_t seed[32];    /* random; the guest wipes it when it has used it */
     uint64_t generation; /* changes when the VM becomes a copy of another */
     uint64_t stamps[MF_STAMP_COUNT];
-    uint64_t poll_ns; /* look at rings so long before a wait; may change */
-    uint32_t optc;    /* options for the runtime, K=V, after the environment */
+    uint64_t poll_ns;  /* look at rings so long before a wait; may change */
+    uint32_t optc;     /* options for the runtime, K=V, after the environment */
     uint32_t snapshot; /* bit n: make MF_HC_SNAPSHOT at n; since 1.2 */
     uint64_t page_root;     /* MF_NOTE_PAGING: the top page table, or 0 */
     uint64_t fault_address; /* MF_NOTE_FAULT_ADDRESS: the last page fault's */
@@ -445,6 +465,16 @@ MF_ABI_AT(mf_crash, error, 0x008);
 MF_ABI_AT(mf_crash, regs, 0x010);
 MF_ABI_AT(mf_crash, rip, 0x090);
 MF_ABI_AT(mf_crash, rflags, 0x098);
+
+MF_ABI_SIZE(mf_call, 120);
+MF_ABI_AT(mf_call, in, 0x000);
+MF_ABI_AT(mf_call, in_room, 0x008);
+MF_ABI_AT(mf_call, out, 0x010);
+MF_ABI_AT(mf_call, out_bytes, 0x018);
+MF_ABI_AT(mf_call, result, 0x020);
+MF_ABI_AT(mf_call, in_bytes, 0x028);
+MF_ABI_AT(mf_call, out_room, 0x030);
+MF_ABI_AT(mf_call, name, 0x038);
 
 MF_ABI_SIZE(mf_range, 16);
 MF_ABI_AT(mf_range, base, 0x000);
