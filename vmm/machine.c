@@ -12,7 +12,7 @@
 /* ---- Layout ---------------------------------------------------------- */
 
 #define SYSTEM_PAGE 0x1000ull /* GDT, TSS and IDT */
-#define TABLES_LOW  0x2000ull /* page tables, up to the boot page */
+#define TABLES_LOW  0x2000ull /* page tables, up to ... */
 
 #define GUARD_BYTES     PAGE_BYTES
 #define STACK_BYTES_MIN (64ull << 10)
@@ -20,7 +20,7 @@
 #define FREE_BYTES_MIN  (64ull << 10)
 
 /* Ranges that are mapped beside the image's segments: see map_memory. */
-#define FIXED_RANGES 4
+#define FIXED_RANGES 5
 
 /* For images that edit their tables two more: the tables. */
 #define TABLE_RANGES 2
@@ -41,7 +41,7 @@ static uint64_t spare_tables_bytes(const struct image *image,
                                         mem_bytes) +
                       (register_blocks ? REGISTER_TABLES : 0);
     uint64_t bytes = PAGE_BYTES * tables;
-    uint64_t low = MF_BOOT_PAGE - TABLES_LOW;
+    uint64_t low = MACHINE_RETURN_PAGE - TABLES_LOW;
 
     return bytes > low ? bytes - low : 0;
 }
@@ -289,7 +289,7 @@ static int map_memory(struct machine *machine, const struct image *image,
                       const struct gmem *mem)
 {
     struct paging paging;
-    struct page_pool low = {TABLES_LOW, MF_BOOT_PAGE};
+    struct page_pool low = {TABLES_LOW, MACHINE_RETURN_PAGE};
     struct page_pool spare = {machine->tables.base,
                               machine->tables.base + machine->tables.bytes};
     int error = paging_init(&paging, mem, low, spare);
@@ -299,6 +299,9 @@ static int map_memory(struct machine *machine, const struct image *image,
             paging_map(&paging, SYSTEM_PAGE, SYSTEM_PAGE + PAGE_BYTES,
                        image->fault_address || image->paging ? PAGE_SYSTEM_CODE
                                                              : PAGE_SYSTEM);
+    if (!error && machine->has_return_page)
+        error = paging_map(&paging, MACHINE_RETURN_PAGE, MF_BOOT_PAGE,
+                           PAGE_EXECUTE);
     if (!error && image->paging)
         error = map_tables(&paging, &low, &machine->tables);
     if (!error)
@@ -425,6 +428,7 @@ int machine_rebuild(struct machine *machine, const struct image *image,
     int result = build_system_page(machine, image, mem);
 
     machine->page_root = TABLES_LOW;
+    machine->has_return_page = !image->paging;
     if (!result && !image->paging)
         result = map_memory(machine, image, mem);
     bug_on(result == -ENOMEM || result == -EFAULT);

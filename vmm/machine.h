@@ -26,12 +26,16 @@
 #define MACHINE_USER_CS   0x33
 #define MACHINE_TSS       0x40
 
+/* Behind the low page tables: see return.h. In VMs that were restored. */
+#define MACHINE_RETURN_PAGE (MF_BOOT_PAGE - MF_PAGE_BYTES)
+
 struct machine {
     uint64_t mem_bytes;       /* RAM, a multiple of a page */
     struct mf_range ram[2];   /* below 3 GiB, and from 4 GiB on */
     struct mf_range tables;   /* page tables that the low pool cannot hold */
     struct mf_range stack;    /* a guard page lies below */
     struct mf_range free[2];  /* the guest's own */
+    bool has_return_page;     /* the guest can run what is there */
     unsigned register_blocks; /* from MF_REGISTERS on, without memory */
     uint64_t page_root;       /* CR3 */
     uint64_t gdt, idt, tss;   /* addresses ... */

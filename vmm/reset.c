@@ -5,6 +5,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
+#include "vmm/return.h"
 #include "vmm/serve.h"
 #include "vmm/snapshot.h"
 
@@ -48,6 +49,15 @@ int reset_prepare(struct mayfly *vm)
     return 0;
 }
 
+/* It is in no snapshot, and nobody but us writes there: once is enough. */
+static int build_return_page(struct mayfly *vm, const struct snapshot *snapshot)
+{
+    struct return_page page;
+
+    return_build(&page, &snapshot->state->vcpu, vm->xcr0);
+    return gmem_write(&vm->ram, gpa(MACHINE_RETURN_PAGE), &page, sizeof(page));
+}
+
 int reset_keep(struct mayfly *vm, struct snapshot *snapshot)
 {
     int result = snapshot_map_data(snapshot, &vm->reset->data);
@@ -56,6 +66,8 @@ int reset_keep(struct mayfly *vm, struct snapshot *snapshot)
         return result;
     vm->reset->own_count =
         machine_own_ranges(&vm->machine, &vm->image, vm->reset->own);
+    if (vm->machine.has_return_page && build_return_page(vm, snapshot))
+        return -EFAULT;
     vm->reset->snapshot = *snapshot;
     snapshot->state = NULL;
     return 0;
@@ -187,24 +199,39 @@ static int reload_devices(struct mayfly *vm)
     return result;
 }
 
+/* The guest begins in its return page, and goes on from there. */
+static int reload_vcpu(struct mayfly *vm)
+{
+    const struct vcpu_state *state = &vm->reset->snapshot.state->vcpu;
+    const struct vcpu_state entry = return_entry(state, MACHINE_RETURN_PAGE);
+
+    return vcpu_load_registers(&vm->vcpu, &vm->machine, &entry);
+}
+
 static int reset_vm(struct mayfly *vm, char *error)
 {
-    int result;
+    int result = 0;
 
     if (vm->has_io)
         io_stop(&vm->io);
-    /* What KVM has under way belongs to the guest that is gone. */
-    result = vcpu_complete(&vm->vcpu);
+    /*
+     * What KVM has under way belongs to the guest that is gone. A hypercall is
+     * over for it when the guest goes on somewhere else.
+     */
+    if (!vm->stopped_by_hypercall)
+        result = vcpu_complete(&vm->vcpu);
     if (!result)
         result = copy_memory(vm);
     if (!result)
         result = reload_devices(vm);
+    if (!result)
+        result = reload_vcpu(vm);
     if (result)
         return error_system(error, result, "cannot reset the VM");
     atomic_store(&vm->stop, false);
     atomic_store(&vm->snapshot_wanted, false);
     vm->told = 0;
-    return restore_start(vm, &vm->reset->snapshot, error);
+    return restore_renew(vm, &vm->reset->snapshot, error);
 }
 
 int mayfly_reset(struct mayfly *vm, char *error)

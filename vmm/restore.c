@@ -119,14 +119,27 @@ static int renew_boot_page(struct mayfly *vm, const struct snapshot *snapshot,
     return 0;
 }
 
-int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
+/* Where the guest is, for those who ask without running it. */
+static void note_call(struct mayfly *vm, const struct snapshot *snapshot)
+{
+    vm->at_call = snapshot->header.flags & SNAPSHOT_IN_CALL;
+    vm->call_at = snapshot->state->vcpu.regs[MF_RDI];
+    vm->at_snapshot = false;
+}
+
+int restore_renew(struct mayfly *vm, const struct snapshot *snapshot,
                   char *error)
 {
-    struct vcpu_state *state = &snapshot->state->vcpu;
-    int result = renew_boot_page(vm, snapshot, error);
+    note_call(vm, snapshot);
+    return renew_boot_page(vm, snapshot, error);
+}
 
-    if (result)
-        return result;
+static int load_vcpu(struct mayfly *vm, const struct snapshot *snapshot,
+                     char *error)
+{
+    struct vcpu_state *state = &snapshot->state->vcpu;
+    int result;
+
     if (snapshot->header.flags & SNAPSHOT_AT_POINT)
         state->regs[MF_RAX] = 1;
     result = vcpu_load(&vm->vcpu, &vm->machine, state, vm->xcr0);
@@ -137,8 +150,6 @@ int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
         return error_system(error, result, "cannot load the processor");
     if (vm->image.upcall_entry)
         vcpu_allow_interrupts(&vm->vcpu);
-    vm->at_call = snapshot->header.flags & SNAPSHOT_IN_CALL;
-    vm->call_at = state->regs[MF_RDI];
     return 0;
 }
 
@@ -188,7 +199,9 @@ static int build(struct mayfly *vm, const struct snapshot *snapshot,
     vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
     result = vm_connect(vm, snapshot->devices, error);
     if (!result)
-        result = restore_start(vm, snapshot, error);
+        result = restore_renew(vm, snapshot, error);
+    if (!result)
+        result = load_vcpu(vm, snapshot, error);
     if (!result)
         result = claim(snapshot, error);
     if (result)

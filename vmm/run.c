@@ -401,6 +401,7 @@ static int run_until_end(struct mayfly *vm, struct mayfly_result *result,
             return error_system(error, failure, "cannot run the guest");
         } else {
             vm->stats.exits++;
+            vm->stopped_by_hypercall = stop.exit == VCPU_EXIT_HYPERCALL;
             failure = handle(vm, &stop, result, &ended);
         }
         ended = ended || atomic_load(&vm->memory_lost);

@@ -132,10 +132,10 @@ MUST_CHECK int reset_keep(struct mayfly *vm, struct snapshot *snapshot);
 void reset_finish(struct mayfly *vm);
 
 /*
- * restore.c: writes what is new in each VM into the boot page, and loads the
- * processor. Returns 0 or a negative errno.
+ * restore.c: writes what is new in each VM into the boot page. Returns 0 or a
+ * negative errno.
  */
-MUST_CHECK int restore_start(struct mayfly *vm, const struct snapshot *snapshot,
+MUST_CHECK int restore_renew(struct mayfly *vm, const struct snapshot *snapshot,
                              char *error);
 
 /* What the processor that this runs on has. */

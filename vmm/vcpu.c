@@ -470,22 +470,32 @@ static bool is_canonical(uint64_t address)
 /* Where XSAVE says which components follow (Intel SDM volume 1, 13.4.2). */
 #define XSTATE_BV_AT 512
 
-/* Only components that the guest may have, the others as after a reset. */
+void vcpu_limit_xsave(void *xsave, uint64_t xcr0)
+{
+    uint64_t components;
+
+    memcpy(&components, (uint8_t *)xsave + XSTATE_BV_AT, sizeof(components));
+    components &= xcr0 ? xcr0 : 3;
+    memcpy((uint8_t *)xsave + XSTATE_BV_AT, &components, sizeof(components));
+}
+
 static int load_xsave(const struct vcpu *vcpu, const struct vcpu_state *state,
                       uint64_t xcr0)
 {
     struct kvm_xsave xsave;
-    uint64_t components;
 
     memcpy(&xsave, state->xsave, sizeof(xsave));
-    memcpy(&components, (uint8_t *)&xsave + XSTATE_BV_AT, sizeof(components));
-    components &= xcr0 ? xcr0 : 3;
-    memcpy((uint8_t *)&xsave + XSTATE_BV_AT, &components, sizeof(components));
+    vcpu_limit_xsave(&xsave, xcr0);
     return os_ioctl(vcpu->fd, KVM_SET_XSAVE, (uintptr_t)&xsave);
 }
 
-int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
-              const struct vcpu_state *state, uint64_t xcr0)
+uint64_t vcpu_user_rflags(uint64_t rflags)
+{
+    return (rflags & RFLAGS_USER) | RFLAGS_FIXED | RFLAGS_IF;
+}
+
+int vcpu_load_registers(struct vcpu *vcpu, const struct machine *machine,
+                        const struct vcpu_state *state)
 {
     struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
     struct kvm_regs *regs = &vcpu->run->s.regs.regs;
@@ -513,9 +523,17 @@ int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
         .r14 = from[MF_R14],
         .r15 = from[MF_R15],
         .rip = state->rip,
-        .rflags = (state->rflags & RFLAGS_USER) | RFLAGS_FIXED | RFLAGS_IF,
+        .rflags = vcpu_user_rflags(state->rflags),
     };
     sregs->fs.base = state->fs_base;
     sregs->gs.base = state->gs_base;
-    return load_xsave(vcpu, state, xcr0);
+    return 0;
+}
+
+int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
+              const struct vcpu_state *state, uint64_t xcr0)
+{
+    int result = vcpu_load_registers(vcpu, machine, state);
+
+    return result ? result : load_xsave(vcpu, state, xcr0);
 }

@@ -147,6 +147,20 @@ MUST_CHECK int vcpu_save(const struct vcpu *vcpu, struct vcpu_state *state);
 MUST_CHECK int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
                          const struct vcpu_state *state, uint64_t xcr0);
 
+/* The same, but for vector state: for a guest that loads that itself. */
+MUST_CHECK int vcpu_load_registers(struct vcpu *vcpu,
+                                   const struct machine *machine,
+                                   const struct vcpu_state *state);
+
+/*
+ * Takes the components that are not in `xcr0` out of an XSAVE area: they are
+ * then as after a reset.
+ */
+void vcpu_limit_xsave(void *xsave, uint64_t xcr0);
+
+/* Those of the flags that a program has, with those that it has to have. */
+uint64_t vcpu_user_rflags(uint64_t rflags);
+
 /* Asks KVM for the page-fault address (CR2). Returns 0 or a negative errno. */
 MUST_CHECK int vcpu_get_fault_address(const struct vcpu *vcpu,
                                       uint64_t *address);

@@ -87,6 +87,7 @@ struct mayfly {
     atomic_bool memory_lost;     /* the snapshot's file was cut short */
     struct reset *reset;         /* NULL: it cannot be reset */
     bool from_snapshot;          /* its memory was mapped from one */
+    bool stopped_by_hypercall;   /* and not in the middle of something else */
     bool at_call;                /* the guest is in MF_HC_CALL ... */
     uint64_t call_at;            /* ... with its struct mf_call here */
     bool at_snapshot;            /* stopped where one can be taken ... */

@@ -38,7 +38,8 @@
 /*
  *  0x00000  not mapped: null pointers fault
  *  0x01000  system pages: GDT, TSS and IDT (supervisor-only, read-only) and
- *           page tables (not mapped at all, but see MF_NOTE_PAGING)
+ *           page tables (not mapped at all, but see MF_NOTE_PAGING);
+ *           0x0f000 is the monitor's, in VMs that go on from a snapshot
  *  0x10000  the boot page
  *  0x11000  the device page: queue tables, rings and configuration
  *  0x12000  fault stacks, one page each
