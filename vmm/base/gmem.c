@@ -7,16 +7,14 @@
 
 void gmem_add(struct gmem *mem, uint64_t base, uint64_t bytes, void *host)
 {
-    const struct gmem_region *last = &mem->regions[mem->count - 1];
+    struct gmem_region *region = &mem->regions[mem->count];
+    uint64_t first = 0;
 
     bug_on(mem->count == GMEM_REGIONS_MAX);
-    mem->regions[mem->count++] = (struct gmem_region){
-        .base = base,
-        .bytes = bytes,
-        .host = host,
-        .first =
-            mem->count == 1 ? 0 : last->first + last->bytes / GMEM_PAGE_BYTES,
-    };
+    if (mem->count > 0)
+        first = region[-1].first + region[-1].bytes / GMEM_PAGE_BYTES;
+    *region = (struct gmem_region){base, bytes, host, first};
+    mem->count++;
 }
 
 /* The region that all of it is in, or NULL; its offset there in `*offset`. */
