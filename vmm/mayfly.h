@@ -527,6 +527,30 @@ struct mayfly_image {
  */
 int mayfly_inspect(int image_fd, struct mayfly_image *image, char *error);
 
+/* What a snapshot says of itself. */
+struct mayfly_snapshot_info {
+    struct mayfly_image image; /* of the guest; file_bytes are 0 */
+    unsigned format;
+    char monitor[17];      /* the version that took it */
+    bool once;             /* one VM may go on from it ... */
+    bool claimed;          /* ... and has */
+    bool in_call;          /* the guest waits for mayfly_call() */
+    uint64_t mem_bytes;    /* the guest's RAM */
+    uint64_t stored_bytes; /* of that, in the file; the rest is zero ... */
+    unsigned run_count;    /* ... in so many pieces */
+    uint64_t guest_ns;     /* its monotonic time */
+    uint64_t xcr0;         /* vector state that the host must have */
+    unsigned disk_count, net_count;
+    unsigned device_count; /* of all kinds */
+};
+
+/*
+ * Reads and checks a snapshot, but not whether this host can go on with it.
+ * Returns 0, -ENOEXEC or another negative errno. Any thread.
+ */
+int mayfly_inspect_snapshot(int snapshot_fd, struct mayfly_snapshot_info *info,
+                            char *error);
+
 /* What runs guests on this host. */
 enum mayfly_backend {
     MAYFLY_BACKEND_NONE,     /* nothing does */

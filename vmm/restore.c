@@ -222,7 +222,9 @@ int mayfly_restore(struct mayfly *vm, int snapshot_fd, char *error)
     result = snapshot_read(&snapshot, snapshot_fd, error);
     if (result)
         return result;
-    result = build(vm, &snapshot, error);
+    result = snapshot_check_host(&snapshot, error);
+    if (!result)
+        result = build(vm, &snapshot, error);
     if (!result && vm->options.resettable) {
         result = reset_keep(vm, &snapshot);
         if (result)

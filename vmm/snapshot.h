@@ -148,10 +148,14 @@ uint32_t snapshot_checksum(const struct snapshot_header *header,
 /*
  * Reads header and state, and checks all of it that can be checked without a
  * VM. Returns 0; -ENOEXEC with the reason in `error` if it is no snapshot that
- * this monitor takes, -ENOTSUP if this host lacks what it needs; or what
- * reading said. snapshot_close() frees what it holds.
+ * this monitor takes; or what reading said. snapshot_close() frees what it
+ * holds.
  */
 MUST_CHECK int snapshot_read(struct snapshot *snapshot, int fd, char *error);
+
+/* Whether this host has what it needs. Returns 0, or -ENOTSUP. */
+MUST_CHECK int snapshot_check_host(const struct snapshot *snapshot,
+                                   char *error);
 
 /*
  * Maps the pages into the machine's RAM, which is all zero, but for those that

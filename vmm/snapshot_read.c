@@ -118,8 +118,9 @@ static int check_header(const struct snapshot_header *header, int fd,
     return 0;
 }
 
-static int check_host(const struct snapshot_host *needed, char *error)
+int snapshot_check_host(const struct snapshot *snapshot, char *error)
 {
+    const struct snapshot_host *needed = &snapshot->state->host;
     struct snapshot_host have;
     bool misses = false;
 
@@ -220,15 +221,13 @@ static int check_state(struct snapshot *snapshot, char *error)
 {
     const struct snapshot_state *state = snapshot->state;
     struct machine *machine = &snapshot->machine;
-    int result = check_host(&state->host, error);
+    int result = check_image(&snapshot->image, &state->image, error);
 
-    if (!result)
-        result = check_image(&snapshot->image, &state->image, error);
     if (!result)
         result =
             machine_plan(machine, &snapshot->image, state->mem_bytes, 0, error);
     if (result)
-        return result == -ENOTSUP ? result : -ENOEXEC;
+        return -ENOEXEC;
     if (machine->mem_bytes != state->mem_bytes ||
         machine->stack.base != state->stack.base ||
         machine->stack.bytes != state->stack.bytes)

@@ -363,40 +363,6 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
         read_guest_notes(vm, stats);
 }
 
-/* ---- Looking without running ------------------------------------------- */
-
-int mayfly_inspect(int image_fd, struct mayfly_image *out, char *error)
-{
-    struct image image;
-    int result = image_read(&image, image_fd, error);
-
-    if (result)
-        return result;
-    *out = (struct mayfly_image){
-        .abi_major = image.abi_major,
-        .abi_minor = image.abi_minor,
-        .signals = image.signals,
-        .paging = image.paging,
-        .entry = image.entry,
-        .stack_bytes = image.stack_bytes,
-        .mem_bytes_min = machine_mem_bytes_min(&image, 0),
-        .segment_count = image.segment_count,
-    };
-    for (unsigned i = 0; i < image.segment_count; i++) {
-        const struct image_segment *from = &image.segments[i];
-
-        out->segments[i] = (struct mayfly_segment){
-            .address = from->address,
-            .bytes = from->bytes,
-            .file_bytes = from->file_bytes,
-            .write = from->write,
-            .execute = from->execute,
-        };
-    }
-    return 0;
-}
-
-_Static_assert(MAYFLY_SEGMENTS_MAX == IMAGE_SEGMENTS_MAX, "one limit");
 _Static_assert(MAYFLY_DEVICES_MAX == MF_DEVICES_MAX, "one limit");
 _Static_assert(MAYFLY_MISSING_MAX == MF_MISSING_MAX, "one limit");
 _Static_assert(MAYFLY_ERROR_BYTES == ERROR_BYTES, "one limit");
