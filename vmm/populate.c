@@ -34,7 +34,7 @@ long populate(const struct gmem *mem, uint64_t at, uint64_t bytes)
 
     if (!bytes || bytes > MF_POPULATE_MAX || (at | bytes) % MF_PAGE_BYTES)
         return -EINVAL;
-    if (gmem_map(mem, gpa(at), bytes + MF_POPULATE_PROBE, &host))
+    if (gmem_find(mem, gpa(at), bytes + MF_POPULATE_PROBE, &host))
         return -EFAULT;
     if (!is_used((uint8_t *)host + bytes) ||
         os_madvise(host, bytes, MADV_POPULATE_WRITE))

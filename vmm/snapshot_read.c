@@ -297,7 +297,7 @@ static int map_pages(const struct snapshot *snapshot, const struct gmem *ram,
                      char *error)
 {
     void *host;
-    int result = gmem_map(ram, gpa(base), bytes, &host);
+    int result = gmem_find(ram, gpa(base), bytes, &host);
 
     if (!result)
         result = os_map_over(host, bytes, snapshot->fd, (off_t)offset);

@@ -274,7 +274,7 @@ static int write_pages(const struct mayfly *vm, int fd,
     for (unsigned i = 0; i < count && !result; i++) {
         void *host;
 
-        result = gmem_map(&vm->ram, gpa(runs[i].base), runs[i].bytes, &host);
+        result = gmem_find(&vm->ram, gpa(runs[i].base), runs[i].bytes, &host);
         if (!result)
             result = write_at(fd, host, runs[i].bytes, offset);
         offset += runs[i].bytes;

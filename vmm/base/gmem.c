@@ -101,14 +101,25 @@ int gmem_exclude(struct gmem *mem, uint64_t start, uint64_t end)
     return 0;
 }
 
-int gmem_read(const struct gmem *mem, gpa_t from, void *to, size_t bytes)
+int gmem_find(const struct gmem *mem, gpa_t at, size_t bytes, void **host)
 {
     uint64_t offset;
-    const struct gmem_region *region = find(mem, from, bytes, &offset);
+    const struct gmem_region *region = find(mem, at, bytes, &offset);
 
     if (!region)
         return -EFAULT;
-    memcpy(to, region->host + offset, bytes);
+    *host = region->host + offset;
+    return 0;
+}
+
+int gmem_read(const struct gmem *mem, gpa_t from, void *to, size_t bytes)
+{
+    void *host;
+    int error = gmem_find(mem, from, bytes, &host);
+
+    if (error)
+        return error;
+    memcpy(to, host, bytes);
     return 0;
 }
 

@@ -93,4 +93,10 @@ MUST_CHECK int gmem_write(const struct gmem *mem, gpa_t to, const void *from,
 MUST_CHECK int gmem_map(const struct gmem *mem, gpa_t at, size_t bytes,
                         void **host);
 
+/*
+ * The same, for those who write nothing there: it does not count as written to.
+ */
+MUST_CHECK int gmem_find(const struct gmem *mem, gpa_t at, size_t bytes,
+                         void **host);
+
 #endif
