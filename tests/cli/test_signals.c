@@ -48,6 +48,13 @@ Test(host_signals, are_seven)
     send("pause", "WINCH", 28);
 }
 
+Test(host_signals, wait_for_a_guest_that_blocks_them)
+{
+    send("late", "TERM", 15);
+    send("late", "USR1", 10);
+    cr_assert_str_eq(shell.out, "ready\ngot 10\n");
+}
+
 Test(host_signals, may_be_ignored)
 {
     send("ignore", "TERM INT HUP QUIT KILL", 137);
