@@ -152,6 +152,9 @@ int memory_protect_file(uintptr_t from, uintptr_t to, int rights) MEMORY_WEAK;
 struct vnode;
 int memory_file_sized(const struct vnode *node, off_t bytes) MEMORY_WEAK;
 
+/* The bytes of all shared mappings that lie in the range. */
+size_t memory_file_bytes(uintptr_t from, uintptr_t to) MEMORY_WEAK;
+
 /* ---- memory_lock.c: in programs that lock memory ---- */
 
 /* Whether any of the range is locked. */

@@ -32,6 +32,7 @@ struct shared {
     uintptr_t open; /* from here on: behind the end of the file */
     struct file *file;
     off_t offset;
+    bool fixed; /* where the program wanted it: the file leaves that place */
     bool copy;  /* to be written back ... */
     bool write; /* ... if it may have been written: it was mapped for that */
 };
@@ -87,6 +88,17 @@ static struct shared *find(uintptr_t from, uintptr_t to,
             (!found || at->from < found->from))
             found = at;
     return found;
+}
+
+size_t memory_file_bytes(uintptr_t from, uintptr_t to)
+{
+    size_t total = 0;
+
+    for (const struct shared *at = all; at; at = at->next)
+        if (at->from < to && at->to > from)
+            total += (at->to < to ? at->to : to) -
+                     (at->from > from ? at->from : from);
+    return total;
 }
 
 bool memory_is_file(uintptr_t from, uintptr_t to)
@@ -278,11 +290,22 @@ static bool cut(struct shared *shared, uintptr_t from, uintptr_t to)
     return true;
 }
 
+/* Moves a file away; what it leaves is taken at once, before others do. */
+static int vacate_own(struct file *file, uintptr_t from, uintptr_t to)
+{
+    int error = file->ops->vacate
+                    ? file->ops->vacate(file, (void *)from, to - from)
+                    : -ENOMEM;
+
+    return !error && memory_map_at(from, to - from, false) < 0 ? -ENOMEM
+                                                               : error;
+}
+
 static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
 {
     struct shared *shared = find(from, to, NULL);
     struct file *file;
-    bool copy, was_cut;
+    bool copy, fixed, was_cut;
 
     if (!shared)
         return to;
@@ -291,6 +314,7 @@ static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
     if (to > shared->to)
         to = shared->to;
     copy = shared->copy;
+    fixed = shared->fixed;
     write_back(shared, from, to);
     file = shared->file;
     file->references++;
@@ -299,8 +323,10 @@ static uintptr_t unmap_first(uintptr_t from, uintptr_t to, bool *kept)
         reopen(from, to);
     if (was_cut && file->ops->unmap)
         file->ops->unmap(file, (void *)from, to - from);
-    file_put(file);
     *kept = !was_cut || !copy || find(from, to, NULL);
+    if (was_cut && fixed && !copy && !find(from, to, NULL))
+        *kept = vacate_own(file, from, to) != 0;
+    file_put(file);
     return to;
 }
 
@@ -323,17 +349,6 @@ static bool has_twins(uintptr_t from, uintptr_t to)
                  at))
             return true;
     return false;
-}
-
-/* Moves a file away; what it leaves is taken at once, before others do. */
-static int vacate_own(struct file *file, uintptr_t from, uintptr_t to)
-{
-    int error = file->ops->vacate
-                    ? file->ops->vacate(file, (void *)from, to - from)
-                    : -ENOMEM;
-
-    return !error && memory_map_at(from, to - from, false) < 0 ? -ENOMEM
-                                                               : error;
 }
 
 /* What was there is anonymous memory then. */
@@ -431,7 +446,8 @@ static long map_own(struct file *file, uintptr_t address, size_t bytes,
         return at;
     at = file->ops->map(file, (void *)address, bytes, rights,
                         fixed ? MAP_SHARED | MAP_FIXED : MAP_SHARED, offset);
-    if (at < 0 && fixed)
+    /* What was replaced stays the program's: others would move in. */
+    if (at < 0 && (flags & MAP_FIXED_NOREPLACE) == MAP_FIXED_NOREPLACE)
         memory_unmap(address, bytes);
     return at;
 }
@@ -461,6 +477,7 @@ static long map_shared(struct file *file, uintptr_t address, size_t bytes,
                            .open = (uintptr_t)at + bytes,
                            .file = file,
                            .offset = offset,
+                           .fixed = flags & FIXED,
                            .copy = copy,
                            .write = rights & PROT_WRITE,
                        });

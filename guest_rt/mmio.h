@@ -24,7 +24,7 @@ int mmio_open(volatile uint8_t *registers, uint32_t type, uint64_t wanted,
 
 /*
  * Reads a register of 1, 2 or 4 bytes, or writes one of 4, with one access of
- * that width. Functions of their own (registers.c) so that a test on the host
+ * that width. Functions of their own (mmio_access.c) so that a test on the host
  * can link others.
  */
 uint32_t mmio_get(volatile const uint8_t *at, size_t bytes);

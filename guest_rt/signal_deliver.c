@@ -171,6 +171,7 @@ static bool run_handler(const struct signal_info *info,
     struct signal_action action = mf_signal_actions[info->number - 1];
     uint64_t stack_top = stack_for(self, &action, place->frame->rsp);
     uint64_t mask = enter_handler(self, &action, info->number);
+    const volatile int *cancel = thread_current->cancel;
     ucontext_t context;
     siginfo_t told;
 
@@ -179,10 +180,13 @@ static bool run_handler(const struct signal_info *info,
     if (self->stack_flags & SIGNAL_AUTODISARM)
         signal_set_stack(self, &(stack_t){.ss_flags = SS_DISABLE});
 
+    /* It is in no cancellation point, and may not come back to this one. */
+    thread_current->cancel = NULL;
     unlock_for_handler();
     signal_call_handler(info->number, &told, &context, action.handler,
                         stack_top);
     mf_lock();
+    thread_current->cancel = cancel;
 
     apply_context(&context, place->frame);
     if ((unsigned)context.uc_stack.ss_flags & SIGNAL_AUTODISARM)

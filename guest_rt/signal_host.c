@@ -22,7 +22,7 @@ static struct signal_entry entries[NUMBERS];
 static uint64_t queued;
 
 static uint64_t handled; /* signals that have an action other than default */
-static uint64_t awaited; /* that were ever waited for */
+static uint64_t awaited; /* that were ever waited for, or blocked */
 
 static void note_done(struct signal_entry *entry, bool taken)
 {

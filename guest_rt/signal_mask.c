@@ -8,6 +8,12 @@
 #include "thread.h"
 #include "user.h"
 
+/*
+ * What the program blocks it may take later, if it contains what does that:
+ * until then it is pending.
+ */
+#pragma weak signal_host_await
+
 /* Sets *blocked to the mask that `how` makes of it. Returns 0 or -EINVAL. */
 static int change_mask(long how, uint64_t set, uint64_t *blocked)
 {
@@ -40,6 +46,8 @@ long __mayfly_sys_rt_sigprocmask(long how, long wanted, long old, long bytes)
     if (wanted)
         error = change_mask(how, set, &blocked);
     if (!error) {
+        if (signal_host_await)
+            signal_host_await(blocked & ~before);
         if (blocked != before)
             signal_set_mask(blocked);
         if (old)

@@ -236,7 +236,8 @@ static inline bool signal_is_sendable(int number)
 
 /*
  * signal_host.c: the signal has an action that is not the default one; somebody
- * waits for signals of the set. From then on those of the host are the guest's.
+ * waits for signals of the set, or blocks them. From then on those of the host
+ * are the guest's.
  */
 void signal_host_handle(int number, bool wanted);
 void signal_host_await(uint64_t set);

@@ -9,20 +9,6 @@
 
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
-/* The boundary of a call on one socket, which `call` is about. */
-#define ON_SOCKET(fd, result, call)            \
-    do {                                       \
-        struct socket *socket;                 \
-        mf_lock();                             \
-        (result) = socket_get((fd), &socket);  \
-        if (!(result)) {                       \
-            struct file *file_ = socket->file; \
-            (result) = (call);                 \
-            file_put(file_);                   \
-        }                                      \
-        mf_unlock();                           \
-    } while ((result) == -EINTR && sched_restart())
-
 /* ---- Making them --------------------------------------------------------- */
 
 static int create(int domain, int type, int protocol, struct socket **socket)

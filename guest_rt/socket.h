@@ -125,6 +125,20 @@ long socket_install(struct socket *socket, int flags);
 /* The socket of a descriptor, with a reference to its file. 0 or -errno. */
 int socket_get(long fd, struct socket **socket);
 
+/* The boundary of a call on one socket, which `call` is about. */
+#define ON_SOCKET(fd, result, call)            \
+    do {                                       \
+        struct socket *socket;                 \
+        mf_lock();                             \
+        (result) = socket_get((fd), &socket);  \
+        if (!(result)) {                       \
+            struct file *file_ = socket->file; \
+            (result) = (call);                 \
+            file_put(file_);                   \
+        }                                      \
+        mf_unlock();                           \
+    } while ((result) == -EINTR && sched_restart())
+
 /*
  * Waits until the socket's file is woken. Returns 0 to look again; -EAGAIN if
  * it must not block or time is up; -EINTR.

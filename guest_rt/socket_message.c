@@ -42,58 +42,43 @@ static int read_name(const void *address, socklen_t bytes,
 
 /* ---- One message --------------------------------------------------------- */
 
-static long send_one(long fd, struct socket_message *message)
+static long send_one(struct socket *socket, struct socket_message *message)
 {
-    struct socket *socket;
-    struct file *file;
     long result;
 
-    do {
-        mf_lock();
-        result = socket_get(fd, &socket);
-        if (!result) {
-            file = socket->file;
-            wait_watch(message->iov, message->count, false);
-            result = socket->ops->send(socket, message);
-            wait_watch(NULL, 0, false);
-            file_put(file);
-        }
-        mf_unlock();
-    } while (result == -EINTR && sched_restart());
+    wait_watch(message->iov, message->count, false);
+    result = socket->ops->send(socket, message);
+    wait_watch(NULL, 0, false);
     return result;
 }
 
-static long receive(struct socket *socket, struct socket_message *message)
+static long receive_one(struct socket *socket, struct socket_message *message)
 {
     long result;
 
+    if (message->flags & MSG_OOB)
+        return -EINVAL;
+    if (message->flags & MSG_ERRQUEUE)
+        return -EAGAIN;
     wait_watch(message->iov, message->count, true);
     result = socket->ops->receive(socket, message);
     wait_watch(NULL, 0, true);
     return result;
 }
 
-static long receive_one(long fd, struct socket_message *message)
+static long send_message(long fd, struct socket_message *message)
 {
-    struct socket *socket;
-    struct file *file;
     long result;
 
-    do {
-        mf_lock();
-        result = socket_get(fd, &socket);
-        if (!result) {
-            file = socket->file;
-            if (message->flags & MSG_OOB)
-                result = -EINVAL;
-            else if (message->flags & MSG_ERRQUEUE)
-                result = -EAGAIN;
-            else
-                result = receive(socket, message);
-            file_put(file);
-        }
-        mf_unlock();
-    } while (result == -EINTR && sched_restart());
+    ON_SOCKET(fd, result, send_one(socket, message));
+    return result;
+}
+
+static long receive_message(long fd, struct socket_message *message)
+{
+    long result;
+
+    ON_SOCKET(fd, result, receive_one(socket, message));
     return result;
 }
 
@@ -108,7 +93,7 @@ long __mayfly_sys_sendto(long fd, long buffer, long bytes, long flags,
     if (!error)
         error = read_name((const void *)address, (socklen_t)address_bytes,
                           &name, &message);
-    return error ? error : send_one(fd, &message);
+    return error ? error : send_message(fd, &message);
 }
 
 long __mayfly_sys_recvfrom(long fd, long buffer, long bytes, long flags,
@@ -123,7 +108,7 @@ long __mayfly_sys_recvfrom(long fd, long buffer, long bytes, long flags,
 
     if (error)
         return error;
-    result = receive_one(fd, &message);
+    result = receive_message(fd, &message);
     if (result < 0)
         return result;
     error =
@@ -150,7 +135,7 @@ static long send_header(long fd, const struct msghdr *from, int flags)
         return error;
     message.control = header.msg_controllen ? header.msg_control : NULL;
     message.control_bytes = header.msg_controllen;
-    return send_one(fd, &message);
+    return send_message(fd, &message);
 }
 
 /* Tells what was received beside the bytes. Returns 0 or -errno. */
@@ -189,7 +174,7 @@ static long receive_header(long fd, struct msghdr *to, int flags)
         add_pieces(header.msg_iov, (size_t)header.msg_iovlen, true, &message);
     if (error)
         return error;
-    result = receive_one(fd, &message);
+    result = receive_message(fd, &message);
     if (result < 0)
         return result;
     error = give_header(to, &name, &message);

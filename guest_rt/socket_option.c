@@ -146,21 +146,13 @@ static size_t value_bytes(long bytes)
 long __mayfly_sys_setsockopt(long fd, long level, long option, long value,
                              long bytes)
 {
-    struct socket *socket;
     long result;
 
-    mf_lock();
-    result = socket_get(fd, &socket);
-    if (!result) {
-        struct file *file = socket->file;
-
-        result = !user_can_read((const void *)value, value_bytes(bytes))
-                     ? -EFAULT
-                     : set_option(socket, (int)level, (int)option,
-                                  (const void *)value, (socklen_t)bytes);
-        file_put(file);
-    }
-    mf_unlock();
+    ON_SOCKET(fd, result,
+              !user_can_read((const void *)value, value_bytes(bytes))
+                  ? -EFAULT
+                  : set_option(socket, (int)level, (int)option,
+                               (const void *)value, (socklen_t)bytes));
     return result;
 }
 
@@ -269,18 +261,10 @@ static long get_option(struct socket *socket, int level, int option, void *to,
 long __mayfly_sys_getsockopt(long fd, long level, long option, long value,
                              long bytes)
 {
-    struct socket *socket;
     long result;
 
-    mf_lock();
-    result = socket_get(fd, &socket);
-    if (!result) {
-        struct file *file = socket->file;
-
-        result = get_option(socket, (int)level, (int)option, (void *)value,
-                            (socklen_t *)bytes);
-        file_put(file);
-    }
-    mf_unlock();
+    ON_SOCKET(fd, result,
+              get_option(socket, (int)level, (int)option, (void *)value,
+                         (socklen_t *)bytes));
     return result;
 }

@@ -175,8 +175,8 @@ struct tmpfs_extent *tmpfs_find_whole(struct tmpfs_node *node, off_t offset,
 int tmpfs_place(struct tmpfs_node *node, off_t offset, size_t bytes,
                 unsigned char *memory);
 
-/* Moves the extent that has this address elsewhere; the same. */
-int tmpfs_vacate(struct tmpfs_node *node, const void *address);
+/* Moves what is in this memory, all in one extent, elsewhere; the same. */
+int tmpfs_vacate(struct tmpfs_node *node, const void *address, size_t bytes);
 
 void tmpfs_free_extents(struct tmpfs_node *node);
 

@@ -283,7 +283,18 @@ struct tmpfs_extent *tmpfs_find_whole(struct tmpfs_node *node, off_t offset,
 
 /* ---- Moving to a place and away ------------------------------------------ */
 
-/* Makes an extent begin at this offset, if one has it. */
+/* Bytes of mappings of so much memory. */
+static size_t mapped_bytes(const unsigned char *memory, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)memory;
+
+    return memory_file_bytes ? memory_file_bytes(from, from + bytes) : 0;
+}
+
+/*
+ * Makes an extent begin at this offset, if one has it. No mapping has what is
+ * on both sides.
+ */
 static int split(struct tmpfs_node *node, off_t at)
 {
     unsigned index = index_of(node, at);
@@ -293,17 +304,34 @@ static int split(struct tmpfs_node *node, off_t at)
 
     if (index == node->file.count || extent->offset >= at)
         return 0;
-    if (extent->mapped)
-        return -ENOMEM;
     keep = (size_t)(at - extent->offset);
     rest = *extent;
     rest.offset = at;
     rest.bytes -= keep;
     rest.memory += keep;
     error = insert(&node->file, index + 1, rest);
-    if (!error)
-        node->file.extents[index].bytes = keep;
-    return error ? -ENOMEM : 0;
+    if (error)
+        return -ENOMEM;
+    extent = &node->file.extents[index];
+    extent->bytes = keep;
+    extent->mapped = mapped_bytes(extent->memory, keep);
+    extent[1].mapped -= extent->mapped;
+    return 0;
+}
+
+/* Whether any of [offset, end), which has memory, is mapped. */
+static bool is_mapped(const struct tmpfs_node *node, off_t offset, off_t end)
+{
+    while (offset < end) {
+        const struct tmpfs_extent *extent = tmpfs_find(node, offset);
+        off_t stop = end_of(extent) < end ? end_of(extent) : end;
+
+        if (mapped_bytes(extent->memory + (offset - extent->offset),
+                         (size_t)(stop - offset)))
+            return true;
+        offset = stop;
+    }
+    return false;
 }
 
 int tmpfs_place(struct tmpfs_node *node, off_t offset, size_t bytes,
@@ -313,14 +341,10 @@ int tmpfs_place(struct tmpfs_node *node, off_t offset, size_t bytes,
     struct tmpfs_file *file = &node->file;
     unsigned first;
 
-    if (tmpfs_reserve(node, offset, bytes) || split(node, offset) ||
-        split(node, end))
+    if (tmpfs_reserve(node, offset, bytes) || is_mapped(node, offset, end) ||
+        split(node, offset) || split(node, end))
         return -ENOMEM;
     first = index_of(node, offset);
-    for (unsigned i = first; i < file->count && file->extents[i].offset < end;
-         i++)
-        if (file->extents[i].mapped)
-            return -ENOMEM;
     while (first < file->count && file->extents[first].offset < end) {
         const struct tmpfs_extent *old = &file->extents[first];
 
@@ -334,15 +358,21 @@ int tmpfs_place(struct tmpfs_node *node, off_t offset, size_t bytes,
                       .offset = offset, .bytes = bytes, .memory = memory});
 }
 
-int tmpfs_vacate(struct tmpfs_node *node, const void *address)
+int tmpfs_vacate(struct tmpfs_node *node, const void *address, size_t bytes)
 {
     for (unsigned i = 0; i < node->file.count; i++) {
         struct tmpfs_extent *extent = &node->file.extents[i];
+        uintptr_t skip = (uintptr_t)address - (uintptr_t)extent->memory;
+        off_t offset = extent->offset + (off_t)skip;
 
-        if ((uintptr_t)address - (uintptr_t)extent->memory >= extent->bytes)
+        if (skip >= extent->bytes)
             continue;
-        if (extent->mapped || move(node, extent, extent->bytes))
-            return -ENOMEM;
+        if (extent->mapped) { /* elsewhere: that stays */
+            if (split(node, offset) || split(node, offset + (off_t)bytes))
+                return -ENOMEM;
+            extent = tmpfs_find(node, offset);
+        }
+        return move(node, extent, extent->bytes) ? -ENOMEM : 0;
     }
     return 0;
 }

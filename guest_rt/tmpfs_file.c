@@ -212,8 +212,7 @@ static long map(struct file *file, void *address, size_t bytes, int protection,
 
 static int vacate(struct file *file, void *address, size_t bytes)
 {
-    (void)bytes; /* all that is mapped as one is in one extent */
-    return tmpfs_vacate(node_of(file), address);
+    return tmpfs_vacate(node_of(file), address, bytes);
 }
 
 static void unmap(struct file *file, void *address, size_t bytes)

@@ -71,7 +71,7 @@ $(eval $(call program,lua,lua5.4,5.4.4-3+deb12u1,lua))
 $(eval $(call program,nginx,nginx,1.22.1-9+deb12u9,nginx))
 $(eval $(call program,redis,redis,5:7.0.15-1~deb12u7,redis,--ext4))
 $(eval $(call program,sqlite,sqlite3,3.40.1-2+deb12u2,sqlite speedtest1,--ext4))
-$(eval $(call program,zlib,zlib,1:1.2.13.dfsg-1,zlib minigzip))
+$(eval $(call program,zlib,zlib,1:1.2.13.dfsg-1,zlib minigzip zlib64 minigzip64 infcover))
 
 $(eval $(call program_source,gcc-12,12.2.0-14+deb12u1))
 

@@ -50,9 +50,12 @@ int cli_parse_disk(char *text, struct cli_disk *disk)
         return cli_misuse("run", "--disk needs a file");
     while (!status && (word = strsep(&rest, ",")) != NULL)
         status = take_word(word, disk);
-    /* The guest's journal is not aligned as direct access has it. */
     if (!status && disk->direct && disk->mount)
-        return cli_misuse("run", "--disk takes mount= or direct, not both");
+        return cli_misuse("run",
+                          "--disk takes mount= or direct, not both: the "
+                          "guest's file system writes superblocks and its "
+                          "journal from memory that is not aligned as direct "
+                          "access may need it");
     return status;
 }
 

@@ -120,7 +120,7 @@ static int print_restore_help(void)
 /* "0.5" in nanoseconds, more than 0 and at most a year. */
 static bool parse_seconds(const char *text, uint64_t *ns)
 {
-    const uint64_t most_s = 366 * 86400;
+    const uint64_t most_s = 366ull * 86400;
     uint64_t unit_ns = 1000000000;
     char *end;
 

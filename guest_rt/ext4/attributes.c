@@ -10,15 +10,24 @@ int ext4_get(struct ext4_fs *fs, uint32_t number, struct ext4_inode **inode)
 {
     int error;
 
-    fs_enter(fs);
+    fs_look(fs);
     error = inode_get(fs, number, inode);
-    return (int)fs_leave(fs, error);
+    fs_look_end(fs);
+    return error;
 }
 
 void ext4_put(struct ext4_inode *inode)
 {
     struct ext4_fs *fs = inode->fs;
+    bool changes;
 
+    fs_look(fs);
+    changes = inode->references == 1 && (inode->orphan || inode->changed);
+    if (!changes)
+        inode_put(inode);
+    fs_look_end(fs);
+    if (!changes)
+        return;
     fs_enter(fs);
     inode_put(inode);
     fs_leave(fs, 0);

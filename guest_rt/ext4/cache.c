@@ -489,7 +489,11 @@ int cache_flush(struct cache *cache)
     if (!cache->written)
         return 0;
     cache->written = false;
+    if (cache->shared)
+        cache->disk->unlock(cache->disk, EXT4_BLOCKS);
     error = cache->disk->flush(cache->disk);
+    if (cache->shared)
+        cache->disk->lock(cache->disk, EXT4_BLOCKS);
     if (error)
         cache->written = true;
     return error;

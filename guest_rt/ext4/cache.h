@@ -16,7 +16,7 @@
  * used longest ago first. A CHANGED block may be LOGGED as well: then what is
  * in the journal is older.
  *
- * All of it belongs to the holder of the file system's lock.
+ * All of it belongs to the holder of the lock of the blocks.
  */
 
 #include <stdbool.h>
@@ -64,6 +64,7 @@ struct cache {
     unsigned count, count_max; /* blocks in memory; wanted at most */
     unsigned dirty_count, changed_count, logged_count;
     bool written; /* since the disk was flushed */
+    bool shared;  /* others may read while it is flushed */
     /* Told when a block that is LOGGED is forgotten. */
     int (*forgotten)(struct cache *cache, uint64_t number);
 };
@@ -120,7 +121,10 @@ int cache_write_dirty(struct cache *cache);
 /* Writes all LOGGED blocks in their places; there must be no CHANGED ones. */
 int cache_write_logged(struct cache *cache);
 
-/* Flushes the disk, if there is something to flush. */
+/*
+ * Flushes the disk, if there is something to flush. If the cache is shared the
+ * lock of the blocks is given away for that: what is clean may go.
+ */
 int cache_flush(struct cache *cache);
 
 /*

@@ -149,9 +149,10 @@ long ext4_read(struct ext4_inode *inode, const struct iovec *iov, int count,
 {
     long result;
 
-    fs_enter(inode->fs);
+    fs_look(inode->fs);
     result = read_all(inode, iov, count, offset);
-    return fs_leave(inode->fs, result);
+    fs_look_end(inode->fs);
+    return result;
 }
 
 /* ---- Writing ------------------------------------------------------------ */
@@ -477,7 +478,8 @@ long ext4_seek(struct ext4_inode *inode, uint64_t offset, int whence)
 {
     long result;
 
-    fs_enter(inode->fs);
+    fs_look(inode->fs);
     result = find_data(inode, offset, whence == SEEK_HOLE);
-    return fs_leave(inode->fs, result);
+    fs_look_end(inode->fs);
+    return result;
 }

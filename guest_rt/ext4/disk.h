@@ -19,6 +19,14 @@
 /* Pieces of one request at most. */
 #define EXT4_PIECES_MAX 14u
 
+/*
+ * Two locks, whose holders may wait for the disk. Whoever changes something
+ * holds both, taken in this order, from its beginning to its end; whoever only
+ * looks at something holds that of the blocks. This one is free while a change
+ * has the disk flushed, so that nobody waits for that to read.
+ */
+enum ext4_lock { EXT4_CHANGES, EXT4_BLOCKS };
+
 struct ext4_disk {
     uint64_t sectors;
     bool read_only;
@@ -31,11 +39,13 @@ struct ext4_disk {
                  const struct iovec *pieces, unsigned count);
     /* Waits until all that was started has ended. The first error, or 0. */
     int (*wait)(struct ext4_disk *disk);
-    /* Waits until all writes that have ended are on the disk. */
+    /*
+     * Waits until all writes that have ended are on the disk. Meanwhile others
+     * may start(), and wait().
+     */
     int (*flush)(struct ext4_disk *disk);
-    /* A lock whose holder may wait for the disk. */
-    void (*lock)(struct ext4_disk *disk);
-    void (*unlock)(struct ext4_disk *disk);
+    void (*lock)(struct ext4_disk *disk, enum ext4_lock which);
+    void (*unlock)(struct ext4_disk *disk, enum ext4_lock which);
 };
 
 /* Zeroed memory in whole pages, or NULL. */

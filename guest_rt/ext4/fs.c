@@ -57,13 +57,44 @@ int fs_check(struct ext4_fs *fs, errcode_t error)
     return fs_fail(fs, ext4_errno(error));
 }
 
-/* ---- The lock ----------------------------------------------------------- */
+/* ---- The locks ---------------------------------------------------------- */
+
+void fs_lock(struct ext4_disk *disk)
+{
+    disk->lock(disk, EXT4_CHANGES);
+    disk->lock(disk, EXT4_BLOCKS);
+}
+
+void fs_unlock(struct ext4_disk *disk)
+{
+    disk->unlock(disk, EXT4_BLOCKS);
+    disk->unlock(disk, EXT4_CHANGES);
+}
+
+static bool is_commit_due(const struct ext4_fs *fs)
+{
+    return fs->commit_ns && ext4_now_ns() >= fs->commit_ns;
+}
 
 void fs_enter(struct ext4_fs *fs)
 {
-    fs->disk->lock(fs->disk);
-    if (fs->commit_ns && ext4_now_ns() >= fs->commit_ns)
+    fs_lock(fs->disk);
+    if (is_commit_due(fs))
         fs_commit(fs);
+}
+
+void fs_look(struct ext4_fs *fs)
+{
+    if (is_commit_due(fs)) {
+        fs_enter(fs);
+        fs_unlock(fs->disk);
+    }
+    fs->disk->lock(fs->disk, EXT4_BLOCKS);
+}
+
+void fs_look_end(struct ext4_fs *fs)
+{
+    fs->disk->unlock(fs->disk, EXT4_BLOCKS);
 }
 
 /* Dirty data is written when there is so much of it. */
@@ -85,7 +116,7 @@ long fs_leave(struct ext4_fs *fs, long result)
 {
     int error = fs_breathe(fs);
 
-    fs->disk->unlock(fs->disk);
+    fs_unlock(fs->disk);
     return result < 0 || !error ? result : error;
 }
 
@@ -176,9 +207,9 @@ int ext4_sync(struct ext4_fs *fs)
 {
     int error;
 
-    fs->disk->lock(fs->disk);
+    fs_lock(fs->disk);
     error = fs_commit(fs);
-    fs->disk->unlock(fs->disk);
+    fs_unlock(fs->disk);
     return error;
 }
 
@@ -187,7 +218,7 @@ int ext4_fsync(struct ext4_inode *inode, bool data_only)
     struct ext4_fs *fs = inode->fs;
     int error;
 
-    fs->disk->lock(fs->disk);
+    fs_lock(fs->disk);
     if (fs->failed)
         error = -EIO;
     else if ((data_only ? inode->changed_in : inode->times_in) ==
@@ -197,7 +228,7 @@ int ext4_fsync(struct ext4_inode *inode, bool data_only)
         error = fs_fail(fs, cache_write_dirty(&fs->cache));
     if (!error)
         error = fs_fail(fs, cache_flush(&fs->cache));
-    fs->disk->unlock(fs->disk);
+    fs_unlock(fs->disk);
     return error;
 }
 

@@ -89,12 +89,20 @@ struct ext4_inode {
 
 /* ---- fs.c ---- */
 
-/* Takes the lock; commits first if that is due. */
+/* Takes both locks, and gives them back. */
+void fs_lock(struct ext4_disk *disk);
+void fs_unlock(struct ext4_disk *disk);
+
+/* Takes them for a change; commits first if that is due. */
 void fs_enter(struct ext4_fs *fs);
 
-/* Gives it back, after a commit if the transaction is large. Returns `result`,
- * or the error of that. */
+/* Gives them back, after a commit if the transaction is large. Returns
+ * `result`, or the error of that. */
 long fs_leave(struct ext4_fs *fs, long result);
+
+/* The same for who changes nothing, and need not wait for a commit's flush. */
+void fs_look(struct ext4_fs *fs);
+void fs_look_end(struct ext4_fs *fs);
 
 /* 0 if the file system can be changed: else -EROFS or -EIO. Notes that it
  * will be. */

@@ -29,7 +29,7 @@ struct request {
 struct guest_disk {
     struct ext4_disk disk; /* first, likewise */
     unsigned index;
-    struct mutex mutex;
+    struct mutex locks[2]; /* by enum ext4_lock */
     struct request requests[REQUESTS];
     struct request *unused;
     unsigned in_flight;
@@ -123,36 +123,29 @@ static int guest_wait(struct ext4_disk *base)
     return error;
 }
 
+/* Others' requests come and go meanwhile: none of these is waited for. */
 static int guest_flush(struct ext4_disk *base)
 {
-    struct guest_disk *disk = of(base);
-    struct request *request = take(disk);
-    int error;
-
-    if (!request)
-        return -EIO;
-    request->disk = (struct disk_request){.op = DISK_FLUSH};
-    error = submit(disk, request);
-    return error ? error : guest_wait(base);
+    return disk_flush(of(base)->index);
 }
 
-/* ---- The lock ----------------------------------------------------------- */
+/* ---- The locks ---------------------------------------------------------- */
 
-static void guest_lock(struct ext4_disk *base)
+static void guest_lock(struct ext4_disk *base, enum ext4_lock which)
 {
-    mutex_lock(&of(base)->mutex);
+    mutex_lock(&of(base)->locks[which]);
 }
 
-static void guest_unlock(struct ext4_disk *base)
+static void guest_unlock(struct ext4_disk *base, enum ext4_lock which)
 {
-    mutex_unlock(&of(base)->mutex);
+    mutex_unlock(&of(base)->locks[which]);
 }
 
 bool guest_disk_is_locked(const struct ext4_disk *base)
 {
     const struct guest_disk *disk = (const void *)base;
 
-    return disk->mutex.locked;
+    return disk->locks[EXT4_CHANGES].locked || disk->locks[EXT4_BLOCKS].locked;
 }
 
 int guest_disk_open(unsigned index, struct ext4_disk **opened)

@@ -218,7 +218,8 @@ long ext4_readlink(struct ext4_inode *inode, char *buffer, size_t bytes)
 {
     long result;
 
-    fs_enter(inode->fs);
+    fs_look(inode->fs);
     result = read_target(inode, buffer, bytes);
-    return fs_leave(inode->fs, result);
+    fs_look_end(inode->fs);
+    return result;
 }

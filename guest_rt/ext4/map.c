@@ -389,6 +389,7 @@ int map_remove(struct ext4_inode *inode, uint64_t first, uint64_t last)
         if (!error && inode->orphan) {
             inode_mark_data(inode);
             result = fs_commit_large(fs);
+            forget(inode); /* what somebody has found meanwhile */
         }
     }
     return error ? fs_check(fs, error) : result;

@@ -295,15 +295,17 @@ int ext4_mount(struct ext4_disk *disk, bool read_only, size_t cache_bytes,
     struct ext4_fs *fs = NULL;
     int error;
 
-    disk->lock(disk);
+    fs_lock(disk);
     error = create(disk, cache_bytes, &fs);
     if (!error) {
         fs->read_only = read_only || disk->read_only;
         error = open_all(fs);
         if (error)
             free_all(fs);
+        else
+            fs->cache.shared = true;
     }
-    disk->unlock(disk);
+    fs_unlock(disk);
     if (error)
         say_why(error);
     else
@@ -328,7 +330,8 @@ int ext4_unmount(struct ext4_fs *fs)
     struct ext4_disk *disk = fs->disk;
     int error;
 
-    disk->lock(disk);
+    fs_lock(disk);
+    fs->cache.shared = false;
     put_inodes(fs);
     error = fs_commit(fs);
     if (!error && fs->started) {
@@ -337,6 +340,6 @@ int ext4_unmount(struct ext4_fs *fs)
             error = fs_write_flag(fs, false);
     }
     free_all(fs);
-    disk->unlock(disk);
+    fs_unlock(disk);
     return error;
 }

@@ -118,11 +118,12 @@ int ext4_lookup(struct ext4_inode *directory, const char *name,
     ext2_ino_t number;
     int error;
 
-    fs_enter(directory->fs);
+    fs_look(directory->fs);
     error = find_name(directory, name, &number);
     if (!error)
         error = inode_get(directory->fs, number, inode);
-    return (int)fs_leave(directory->fs, error);
+    fs_look_end(directory->fs);
+    return error;
 }
 
 struct listing {
@@ -155,9 +156,10 @@ int ext4_read_dir(struct ext4_inode *directory, uint64_t *position,
     struct listing listing = {emit, context, position};
     int error;
 
-    fs_enter(directory->fs);
+    fs_look(directory->fs);
     error = walk(directory, *position, emit_entry, &listing);
-    return (int)fs_leave(directory->fs, error);
+    fs_look_end(directory->fs);
+    return error;
 }
 
 static bool count_entry(void *context, const struct entry *entry)

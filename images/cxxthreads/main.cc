@@ -24,6 +24,7 @@
 #include <stdexcept>
 #include <string>
 #include <syncstream>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -347,6 +348,32 @@ bool once()
     return done == 1 && made == 1 && wrong == 0;
 }
 
+// Until memory is full; then there is room for as many again.
+bool out_of_threads()
+{
+    std::size_t most[2] = {0, 0};
+    bool refused = true;
+
+    for (auto &count : most) {
+        std::promise<void> end;
+        auto ended = end.get_future().share();
+        std::vector<std::thread> threads;
+
+        try {
+            for (;;)
+                threads.emplace_back([ended] { ended.wait(); });
+        } catch (const std::system_error &error) {
+            refused &=
+                error.code() == std::errc::resource_unavailable_try_again;
+        }
+        count = threads.size();
+        end.set_value();
+        for (auto &thread : threads)
+            thread.join();
+    }
+    return refused && most[0] > 100 && most[1] > most[0] * 9 / 10;
+}
+
 bool cxx20()
 {
     std::counting_semaphore<8> places(0);
@@ -462,6 +489,7 @@ int main(int argc, char **argv)
         {"thread_local", thread_locals},
         {"thread_local in order", thread_locals_in_order},
         {"once", once},
+        {"out of threads", out_of_threads},
         {"C++20", cxx20},
         {"random_device", random_device},
         {"files", files},

@@ -71,6 +71,21 @@ static int wait_for_one(void)
     return number;
 }
 
+/* Waits for a signal that was sent when it was only blocked. */
+static int late(void)
+{
+    sigset_t set;
+    int any = 0;
+
+    while (!any) {
+        usleep(10000);
+        sigpending(&set);
+        for (unsigned i = 0; i < NUMBERS; i++)
+            any |= sigismember(&set, numbers[i]);
+    }
+    return wait_for_one();
+}
+
 static void *compute(void *unused)
 {
     for (;;)
@@ -106,13 +121,15 @@ int main(int argc, char **argv)
     } modes[] = {
         {"loop", loop},     {"sleep", do_sleep},    {"pause", do_pause},
         {"thread", thread}, {"wait", wait_for_one}, {"ignore", do_sleep},
-        {"deaf", deaf},
+        {"deaf", deaf},     {"late", late},
     };
     sigset_t set = all();
     bool waits = !strcmp(mode, "wait") || !strcmp(mode, "thread");
+    bool is_late = !strcmp(mode, "late");
 
-    handle(!strcmp(mode, "ignore") ? SIG_IGN : on_signal);
-    if (waits)
+    if (!is_late)
+        handle(!strcmp(mode, "ignore") ? SIG_IGN : on_signal);
+    if (waits || is_late)
         sigprocmask(SIG_BLOCK, &set, NULL);
     for (unsigned i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
         if (strcmp(mode, modes[i].name) != 0)

@@ -223,6 +223,17 @@ static void check_places(int fd)
                                       is_all(at, 3 * PAGE, 0) &&
                                       pread(other, text, 5, 2 * PAGE) == 5 &&
                                       memcmp(text, "OTHER", 5) == 0);
+    at = mmap(at, 3 * PAGE, DATA, flags, other, 0);
+    at = mmap(at + PAGE, PAGE, DATA, flags, fd, 0);
+    CHECK("one page of a mapping", at == area + 5 * PAGE && at[0] == 'p' &&
+                                       memcmp(at + PAGE, "OTHER", 5) == 0);
+    at = mmap(area, 8 * PAGE, DATA, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1,
+              0);
+    memset(at, 1, 8 * PAGE);
+    CHECK("what is replaced leaves its place",
+          at == area && pread(other, text, 5, 2 * PAGE) == 5 &&
+              memcmp(text, "OTHER", 5) == 0 && pread(fd, text, 1, 0) == 1 &&
+              text[0] == 'p');
     munmap(area, 8 * PAGE);
     close(other);
     unlink(NAME "-other");

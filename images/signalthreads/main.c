@@ -2,6 +2,7 @@
 /* Signals between threads: computing, blocked and waiting ones. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -310,6 +312,49 @@ static void *sleep_for_ever(void *unused)
     return unused;
 }
 
+/*
+ * A handler leaves a cancellation point by siglongjmp: what comes then is none,
+ * and a thread that cannot be cancelled waits there.
+ */
+static int lock_for_two[2];
+static sigjmp_buf behind_pause;
+
+static void jump_behind_pause(int number)
+{
+    siglongjmp(behind_pause, number);
+}
+
+static void *lock_after_jump(void *unused)
+{
+    (void)unused;
+    handle(SIGUSR2, jump_behind_pause, 0);
+    if (!sigsetjmp(behind_pause, 1)) {
+        sem_post(&ready);
+        for (;;)
+            pause();
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    sem_post(&ready);
+    return (void *)(long)flock(lock_for_two[1], LOCK_EX);
+}
+
+static void check_jump_from_point(void)
+{
+    const char *name = "/tmp/lock";
+    pthread_t thread;
+
+    for (int i = 0; i < 2; i++)
+        lock_for_two[i] = open(name, O_RDWR | O_CREAT, 0600);
+    flock(lock_for_two[0], LOCK_EX);
+    thread = start(lock_after_jump, NULL);
+    pthread_kill(thread, SIGUSR2);
+    sem_wait(&ready);
+    pthread_cancel(thread);
+    usleep(20000);
+    flock(lock_for_two[0], LOCK_UN);
+    check("a jump out of a cancellation point leaves it", join(thread) == NULL);
+}
+
 static void check_musl(void)
 {
     pthread_t computing = start(compute_for_ever, NULL);
@@ -333,6 +378,7 @@ int main(void)
     check_jumps();
     check_blocked();
     check_choice();
+    check_jump_from_point();
     check_musl();
     printf("%d failed\n", failures);
     return failures > 0;

@@ -30,7 +30,9 @@ Test(mount_option, direct_access_is_refused)
 {
     run_shell(&shell, "$mayfly run --disk d,mount=/data,direct x");
     cr_assert_eq(shell.status, 125);
-    cr_assert(strstr(shell.err, "mount= or direct, not both"), "%s", shell.err);
+    cr_assert(strstr(shell.err, "mount= or direct, not both: "), "%s",
+              shell.err);
+    cr_assert(strstr(shell.err, "not aligned"), "%s", shell.err);
 }
 
 Test(mount_option, programs_do_with_files_what_they_do_elsewhere)

@@ -234,7 +234,7 @@ Test(inspect, shows_what_an_image_is_made_of)
 {
     run_shell(&shell, "$mayfly inspect $images/hello.elf");
     cr_assert_eq(shell.status, 0);
-    cr_assert(strstr(shell.out, "abi      1.1\n"));
+    cr_assert(strstr(shell.out, "abi      1."));
     cr_assert(strstr(shell.out, "memory   at least "));
     cr_assert(strstr(shell.out, "r-x\n"));
     cr_assert(strstr(shell.out, "rw-\n"));

@@ -16,6 +16,8 @@ static void send(const char *mode, const char *signals, int status)
 
     snprintf(script, sizeof(script),
              "rm -f $dir/out\n" /* what the last guest said */
+             /* whoever runs the tests may have it ignored */
+             "env --default-signal=HUP "
              "$mayfly run --timeout 60 $images/hostsignal.elf %s >$dir/out &\n"
              "pid=$!\n"
              "while ! grep -qs ready $dir/out; do sleep 0.05; done\n"
@@ -46,6 +48,13 @@ Test(host_signals, are_seven)
     send("pause", "HUP", 1);
     send("pause", "QUIT", 3);
     send("pause", "WINCH", 28);
+}
+
+Test(host_signals, wait_for_a_guest_that_blocks_them)
+{
+    send("late", "TERM", 15);
+    send("late", "USR1", 10);
+    cr_assert_str_eq(shell.out, "ready\ngot 10\n");
 }
 
 Test(host_signals, may_be_ignored)

@@ -86,7 +86,8 @@ static int fake_start(struct ext4_disk *base, bool write, uint64_t sector,
     struct fake_disk *disk = of(base);
     uint64_t at = sector * EXT4_SECTOR_BYTES;
 
-    cr_assert(disk->locked);
+    cr_assert(disk->locked[EXT4_BLOCKS]);
+    cr_assert(!write || disk->locked[EXT4_CHANGES]);
     cr_assert(count > 0 && count <= EXT4_PIECES_MAX);
     if (write ? disk->fail_after == 0 : disk->fail_reads)
         return -EIO;
@@ -118,20 +119,26 @@ static int fake_wait(struct ext4_disk *base)
 
 static int fake_flush(struct ext4_disk *base)
 {
-    remember(of(base), 0, NULL, 0);
+    struct fake_disk *disk = of(base);
+
+    cr_assert(disk->locked[EXT4_CHANGES]);
+    if (disk->meanwhile)
+        disk->meanwhile(disk);
+    remember(disk, 0, NULL, 0);
     return 0;
 }
 
-static void fake_lock(struct ext4_disk *base)
+static void fake_lock(struct ext4_disk *base, enum ext4_lock which)
 {
-    cr_assert(!of(base)->locked);
-    of(base)->locked = true;
+    cr_assert(!of(base)->locked[which]);
+    cr_assert(!of(base)->locked[EXT4_BLOCKS], "taken in the wrong order");
+    of(base)->locked[which] = true;
 }
 
-static void fake_unlock(struct ext4_disk *base)
+static void fake_unlock(struct ext4_disk *base, enum ext4_lock which)
 {
-    cr_assert(of(base)->locked);
-    of(base)->locked = false;
+    cr_assert(of(base)->locked[which]);
+    of(base)->locked[which] = false;
 }
 
 static void init(struct fake_disk *disk, size_t bytes)

@@ -22,7 +22,9 @@ struct fake_disk {
     size_t count, max;
     long fail_after; /* so many writes work; -1: all do */
     bool fail_reads;
-    bool locked;
+    bool locked[2]; /* by enum ext4_lock */
+    /* Called while it is flushed, as another thread. */
+    void (*meanwhile)(struct fake_disk *disk);
 };
 
 /* The time of day. */

@@ -17,7 +17,7 @@ static void make_disk(struct fake_disk *disk, struct cache *cache)
     for (size_t at = 0; at < disk->bytes; at++)
         disk->image[at] = (uint8_t)(at / BLOCK_BYTES);
     cr_assert_eq(cache_init(cache, &disk->disk, BLOCK_BYTES, ROOM), 0);
-    disk->disk.lock(&disk->disk);
+    disk->disk.lock(&disk->disk, EXT4_BLOCKS);
 }
 
 static void check_block(struct cache *cache, uint64_t number)

@@ -110,17 +110,55 @@ static void run_round(struct fake_disk *disk, struct ext4_inode *root,
     ext4_put(file);
 }
 
+static struct ext4_fs *reading;
+static unsigned reads;
+
+static bool count_name(void *context, const char *name, size_t length,
+                       uint32_t number, unsigned type, uint64_t next)
+{
+    (void)name;
+    (void)length;
+    (void)number;
+    (void)type;
+    (void)next;
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* While the disk is flushed others read what is there. */
+static void read_meanwhile(struct fake_disk *disk)
+{
+    struct ext4_inode *root = files_root(reading);
+    struct ext4_inode *log = files_find(root, "log");
+    uint64_t position = 0;
+    unsigned names = 0;
+
+    (void)disk;
+    cr_assert_eq(ext4_read_dir(root, &position, count_name, &names), 0);
+    cr_assert(names >= 3);
+    if (log) {
+        cr_assert(!ext4_size(log) || files_match(log, 0, ext4_size(log), 7));
+        ext4_put(log);
+        reads++;
+    }
+    ext4_put(root);
+}
+
 static void run_program(struct fake_disk *disk, struct history *history)
 {
     struct ext4_fs *fs = files_mount(disk);
     struct ext4_inode *root = files_root(fs), *open_file;
     struct promise now = {0};
 
+    reading = fs;
+    disk->meanwhile = read_meanwhile;
     open_file = files_open(root, "unlinked");
     files_fill(open_file, 0, 20000, 3);
     files_remove(root, "unlinked");
     for (unsigned round = 0; round < ROUNDS; round++)
         run_round(disk, root, history, &now, round);
+    cr_assert(reads > ROUNDS, "nobody read while the disk was flushed");
+    disk->meanwhile = NULL;
     ext4_put(open_file);
     ext4_put(root);
     cr_assert_eq(ext4_unmount(fs), 0);

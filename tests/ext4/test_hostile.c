@@ -116,7 +116,8 @@ Test(ext4_hostile, damage_gives_errors_and_comes_to_an_end, .timeout = 200)
             use(fs);
             ext4_unmount(fs);
         }
-        cr_assert(!damaged.locked);
+        cr_assert(!damaged.locked[EXT4_CHANGES] &&
+                  !damaged.locked[EXT4_BLOCKS]);
         free(damaged.image);
     }
     free(whole.image);

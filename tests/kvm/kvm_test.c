@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define GUEST_SECONDS 100 /* a limit that no guest should reach */
@@ -49,6 +50,10 @@ void load_guest(struct guest *guest)
     char error[MAYFLY_ERROR_BYTES] = "";
 
     need_kvm();
+    /* A host that uses huge pages always touches 2 MiB where others do a page.
+     */
+    if (!guest->options.huge_pages)
+        cr_assert_eq(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
     set_up_files(guest);
     if (guest->image)
         guest->image_fd = open_image(guest->image);

@@ -48,7 +48,11 @@ struct guest {
 /* Opens build/images/NAME.elf. */
 int open_image(const char *name);
 
-/* Creates the VM and loads the image; both have to work. */
+/*
+ * Creates the VM and loads the image; both have to work. The process has no
+ * huge pages from then on if the VM does not ask for them: counts of pages are
+ * exact.
+ */
 void load_guest(struct guest *guest);
 
 /* load_guest(), mayfly_run(), collect_guest(). */

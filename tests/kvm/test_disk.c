@@ -111,12 +111,9 @@ Test(disk, discards_what_then_reads_as_zero)
 
 Test(disk, that_is_not_used_costs_at_most_a_page_and_no_exit)
 {
-    /* In less than 2 MiB no huge page of the host is a touched page. */
-    struct guest none = {.image = "hello", .options = {.mem_bytes = 1 << 20}},
-                 guest = disk_guest();
+    struct guest none = {.image = "hello"}, guest = disk_guest();
 
     guest.image = "hello";
-    guest.options.mem_bytes = 1 << 20;
     run_guest(&none);
     run_guest(&guest);
     cr_assert_leq(guest.stats.mem_touched_bytes,

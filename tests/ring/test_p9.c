@@ -60,12 +60,6 @@ struct file *file_create(const struct file_ops *ops, void *data, int flags)
     return file;
 }
 
-long file_seek(struct file *file, off_t offset, int whence, off_t end)
-{
-    file->offset = offset + (whence == SEEK_END ? end : 0);
-    return file->offset;
-}
-
 void vnode_put(struct vnode *node)
 {
     if (--node->references == 0)

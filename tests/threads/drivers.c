@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The guest's drivers as they are, compiled for the host. */
 #include "guest_rt/ring.c"
-#include "guest_rt/registers.c"
+#include "guest_rt/mmio_access.c"
 #include "guest_rt/mmio.c"
 #include "guest_rt/device.c"
 #include "guest_rt/poll.c"
