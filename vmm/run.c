@@ -84,27 +84,45 @@ bool mayfly_signal(struct mayfly *vm, int number)
 
 /* ---- Before and after ---------------------------------------------------- */
 
+/* The tick interrupts one thread: the one that runs the VM now. */
+static int make_tick(struct mayfly *vm, char *error)
+{
+    pid_t thread = (pid_t)os_syscall(SYS_gettid);
+    int result;
+
+    tick_destroy(&vm->tick);
+    result = tick_create(&vm->tick, thread, MAYFLY_KICK_SIGNAL);
+    if (result)
+        return error_system(error, result, "cannot make the tick's timer");
+    vm->run_thread = thread;
+    vm->run_self = pthread_self();
+    return 0;
+}
+
 int vm_prepare_run(struct mayfly *vm, char *error)
 {
+    int result;
+
     if (!vm->loaded)
         return error_set(error, -EINVAL, "this VM has no image");
     if (vm->tick.made)
-        return 0;
-    pid_t thread = (pid_t)os_syscall(SYS_gettid);
-    int result = vm->options.snapshots ? snapshot_prepare(vm) : 0;
+        return pthread_equal(vm->run_self, pthread_self())
+                   ? 0
+                   : make_tick(vm, error);
+    result = vm->options.snapshots ? snapshot_prepare(vm) : 0;
     if (result)
         return error_system(error, result, "cannot prepare for a snapshot");
     result = install_kick();
-    if (!result)
-        result = tick_create(&vm->tick, thread, MAYFLY_KICK_SIGNAL);
     if (result)
-        return error_system(error, result, "cannot make the tick's timer");
+        return error_system(error, result, "cannot take the kick's signal");
+    result = make_tick(vm, error);
+    if (result)
+        return result;
     result = serve_prepare(vm);
     if (result) {
         tick_destroy(&vm->tick);
         return error_system(error, result, "cannot prepare an I/O thread");
     }
-    vm->run_thread = thread;
     return 0;
 }
 

@@ -97,7 +97,8 @@ struct mayfly {
 
     struct tick tick;
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
-    pid_t run_thread;     /* the one that was prepared for running it */
+    pthread_t run_self;   /* the thread that the tick interrupts */
+    pid_t run_thread;     /* the kernel's id of it */
     _Atomic pid_t thread; /* the kernel's id of who runs it; 0: nobody */
     atomic_bool stop;     /* mayfly_stop was called */
     atomic_bool resized;  /* mayfly_resize was called, and not heard yet */
