@@ -109,9 +109,14 @@ int vm_prepare_run(struct mayfly *vm, char *error)
         return pthread_equal(vm->run_self, pthread_self())
                    ? 0
                    : make_tick(vm, error);
-    result = vm->options.snapshots ? snapshot_prepare(vm) : 0;
-    if (result)
-        return error_system(error, result, "cannot prepare for a snapshot");
+    if (vm->options.snapshots) {
+        result = snapshot_check(vm, error);
+        if (result)
+            return result;
+        result = snapshot_prepare(vm);
+        if (result)
+            return error_system(error, result, "cannot prepare for a snapshot");
+    }
     result = install_kick();
     if (result)
         return error_system(error, result, "cannot take the kick's signal");

@@ -115,6 +115,9 @@ struct snapshot {
 
 struct mayfly;
 
+/* Whether one can be taken of such a VM. Returns 0, or -ENOTSUP. */
+MUST_CHECK int snapshot_check(const struct mayfly *vm, char *error);
+
 /*
  * Makes what mayfly_snapshot() needs in a confined process; the image is
  * loaded. Returns 0 or a negative errno. snapshot_finish() frees it.

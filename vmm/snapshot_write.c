@@ -331,6 +331,18 @@ static int write_file(struct mayfly *vm, int fd)
     return result;
 }
 
+int snapshot_check(const struct mayfly *vm, char *error)
+{
+    if (vm->options.share_count > 0)
+        return error_set(error, -ENOTSUP,
+                         "no snapshot is taken of a VM with shares: what it "
+                         "has open there cannot go on elsewhere");
+    if (vm->options.transport != MAYFLY_TRANSPORT_NATIVE)
+        return error_set(error, -ENOTSUP,
+                         "a snapshot is taken with the native transport");
+    return 0;
+}
+
 int mayfly_snapshot(struct mayfly *vm, int fd, char *error)
 {
     unsigned long calls = os_calls;
@@ -339,6 +351,9 @@ int mayfly_snapshot(struct mayfly *vm, int fd, char *error)
     if (!vm->at_snapshot && !vm->at_call)
         return error_set(error, -EINVAL,
                          "this VM has not stopped for a snapshot");
+    result = snapshot_check(vm, error);
+    if (result)
+        return result;
     result = snapshot_prepare(vm); /* if it was not done before */
     if (!result && vm->at_call)
         result = vcpu_complete(&vm->vcpu);
