@@ -6,7 +6,7 @@
 /* A command, copied from what the driver wrote. */
 struct command {
     struct virtio_net_ctrl_hdr header;
-    struct net_pieces data;        /* what follows the header, and ... */
+    struct pieces data;            /* what follows the header, and ... */
     uint64_t bytes;                /* ... how much that is */
     struct coalesce_limits result; /* of the one command that has a result */
 };
@@ -23,7 +23,7 @@ struct coal_vq {
 /* Takes the command's data. Returns whether it is exactly `bytes` long. */
 static bool take_data(struct command *command, void *to, size_t bytes)
 {
-    return command->bytes == bytes && net_take(&command->data, to, bytes);
+    return command->bytes == bytes && pieces_take(&command->data, to, bytes);
 }
 
 /* ---- The receive filter ------------------------------------------------- */
@@ -89,7 +89,7 @@ static bool take_macs(struct command *command, struct net_macs *table)
     uint64_t bytes;
 
     if (command->bytes < sizeof(count) ||
-        !net_take(&command->data, &count, sizeof(count)))
+        !pieces_take(&command->data, &count, sizeof(count)))
         return false;
     command->bytes -= sizeof(count);
     bytes = (uint64_t)count * ETH_ALEN;
@@ -98,9 +98,9 @@ static bool take_macs(struct command *command, struct net_macs *table)
     command->bytes -= bytes;
     table->too_many = count > NET_MACS_MAX;
     if (table->too_many)
-        return net_skip(&command->data, bytes);
+        return pieces_skip(&command->data, bytes);
     table->count = count;
-    return net_take(&command->data, table->macs, bytes);
+    return pieces_take(&command->data, table->macs, bytes);
 }
 
 static bool set_macs(struct net *net, struct command *command)
@@ -189,7 +189,7 @@ static bool take_queue(struct net *net, struct command *command,
 
     if (!net_has(net, NET_FEATURE(VQ_NOTF_COAL)) ||
         command->bytes != sizeof(vq) + bytes ||
-        !net_take(&command->data, &vq, sizeof(vq)))
+        !pieces_take(&command->data, &vq, sizeof(vq)))
         return false;
     command->bytes -= sizeof(vq);
     *index = vq.index;
@@ -263,14 +263,14 @@ static size_t result_bytes(const struct command *command)
  * Writes the answer: the result, where the command has one, as far as there is
  * room, and then the acknowledgement (5.1.6.5). Returns the bytes written.
  */
-static size_t answer(const struct command *command, struct net_pieces *to,
+static size_t answer(const struct command *command, struct pieces *to,
                      uint64_t room, bool obeyed)
 {
     uint8_t ack = obeyed ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
     size_t bytes = min_u64(result_bytes(command), room - 1);
 
-    bytes = net_put(to, &command->result, bytes);
-    return bytes + net_put(to, &ack, sizeof(ack));
+    bytes = pieces_put(to, &command->result, bytes);
+    return bytes + pieces_put(to, &ack, sizeof(ack));
 }
 
 /* Serves one command. Returns 1, 0 if there is none, or -EBADMSG. */
@@ -279,7 +279,7 @@ static int serve_command(struct net *net)
     struct virtq *q = &net->dev.queues[NET_CTRL];
     struct virtq_chain chain = {.iov = net->iov, .iov_max = NET_PIECES_MAX};
     struct command command = {.header = {.class = 0xff, .cmd = 0xff}};
-    struct net_pieces to;
+    struct pieces to;
     bool obeyed = false;
     int found = virtq_pop(q, &chain);
 
@@ -289,11 +289,12 @@ static int serve_command(struct net *net)
         log_guest(&net->limit, "net stopped: command without room for an ack");
         return -EBADMSG;
     }
-    command.data = (struct net_pieces){chain.iov, chain.readable_count};
-    to = (struct net_pieces){chain.iov + chain.readable_count,
-                             chain.writable_count};
+    command.data = (struct pieces){chain.iov, chain.readable_count};
+    to =
+        (struct pieces){chain.iov + chain.readable_count, chain.writable_count};
     if (chain.readable_bytes >= sizeof(command.header)) {
-        (void)net_take(&command.data, &command.header, sizeof(command.header));
+        (void)pieces_take(&command.data, &command.header,
+                          sizeof(command.header));
         command.bytes = chain.readable_bytes - sizeof(command.header);
         obeyed = chain.writable_bytes > result_bytes(&command) &&
                  obey(net, &command);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "virtio/net.h"
+#include "virtio/pieces.h"
 
 /*
  * So many frames are moved before they are shown to the driver together, and so
@@ -15,67 +16,6 @@
 #define NET_BATCH_FRAMES   16u
 #define NET_SERVE_FRAMES   256u
 #define NET_SERVE_COMMANDS 64u
-
-/* ---- Pieces of guest memory --------------------------------------------- */
-
-/* A row of pieces that is used up from the front. */
-struct net_pieces {
-    struct iovec *iov;
-    unsigned count;
-};
-
-/* Leaves out `bytes` bytes. Returns whether there were as many. */
-static inline bool net_skip(struct net_pieces *pieces, uint64_t bytes)
-{
-    while (bytes > 0 && pieces->count > 0) {
-        size_t part = min_u64(bytes, pieces->iov->iov_len);
-
-        pieces->iov->iov_base = (char *)pieces->iov->iov_base + part;
-        pieces->iov->iov_len -= part;
-        bytes -= part;
-        if (pieces->iov->iov_len == 0) {
-            pieces->iov++;
-            pieces->count--;
-        }
-    }
-    return bytes == 0;
-}
-
-/*
- * Takes `bytes` bytes out: the one look at what the driver wrote there. The
- * barrier keeps the compiler from going back to guest memory for it. Returns
- * whether there were as many.
- */
-static inline bool net_take(struct net_pieces *pieces, void *to, size_t bytes)
-{
-    size_t done = 0;
-
-    while (done < bytes && pieces->count > 0) {
-        size_t part = min_u64(bytes - done, pieces->iov->iov_len);
-
-        memcpy((char *)to + done, pieces->iov->iov_base, part);
-        done += part;
-        (void)net_skip(pieces, part);
-    }
-    __asm__ volatile("" : : "r"(to) : "memory");
-    return done == bytes;
-}
-
-/* Writes `bytes` bytes, or as many as there is room for. Returns how many. */
-static inline size_t net_put(struct net_pieces *pieces, const void *from,
-                             size_t bytes)
-{
-    size_t done = 0;
-
-    while (done < bytes && pieces->count > 0) {
-        size_t part = min_u64(bytes - done, pieces->iov->iov_len);
-
-        memcpy(pieces->iov->iov_base, (const char *)from + done, part);
-        done += part;
-        (void)net_skip(pieces, part);
-    }
-    return done;
-}
 
 /* ---- The parts ---------------------------------------------------------- */
 

@@ -187,12 +187,12 @@ static unsigned count_chains(const struct net_rx *rx, uint64_t bytes)
 static void give_frame(struct net *net, struct prefix *prefix, uint64_t bytes)
 {
     struct net_rx *rx = &net->rx;
-    struct net_pieces pieces = {rx->iov, rx->pieces};
+    struct pieces pieces = {rx->iov, rx->pieces};
     uint64_t left = NET_HEADER_BYTES + bytes;
     unsigned count = count_chains(rx, left);
 
     prefix->header.num_buffers = (uint16_t)count;
-    (void)net_put(&pieces, prefix, sizeof(*prefix));
+    (void)pieces_put(&pieces, prefix, sizeof(*prefix));
     for (unsigned i = 0; i < count; i++) {
         uint64_t part = min_u64(left, rx->chains[i].bytes);
 

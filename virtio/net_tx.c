@@ -57,15 +57,14 @@ static bool is_possible(const struct net *net, const net_header *header,
  * Sends what the driver wrote, `bytes` bytes with the header. Returns 0 if it
  * is done with, sent or lost, or -EAGAIN or -EINTR if it is to be tried again.
  */
-static int send_frame(struct net *net, struct net_pieces *pieces,
-                      uint64_t bytes)
+static int send_frame(struct net *net, struct pieces *pieces, uint64_t bytes)
 {
     struct net_backend *backend = net->backend;
     struct net_stats *stats = &net->stats;
     net_header from, to;
     int error;
 
-    if (bytes < sizeof(from) || !net_take(pieces, &from, sizeof(from)) ||
+    if (bytes < sizeof(from) || !pieces_take(pieces, &from, sizeof(from)) ||
         !check_header(net, &from, &to, bytes - sizeof(from)) ||
         !is_possible(net, &to, bytes - sizeof(from))) {
         stats->tx_dropped++;
@@ -109,7 +108,7 @@ static int send_chain(struct net *net)
     if (found <= 0)
         return found == -ENOSPC ? -EBADMSG : found;
 
-    struct net_pieces pieces = {chain.iov, chain.readable_count};
+    struct pieces pieces = {chain.iov, chain.readable_count};
     int error = send_frame(net, &pieces, chain.readable_bytes);
 
     if (error) {
