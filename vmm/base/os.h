@@ -17,9 +17,11 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -103,6 +105,50 @@ static inline int os_ppoll(struct pollfd *fds, nfds_t count,
                            const struct timespec *timeout, const sigset_t *mask)
 {
     return (int)os_result(ppoll(fds, count, timeout, mask));
+}
+
+static inline int os_epoll_create(void)
+{
+    return (int)os_result(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static inline int os_epoll_control(int epoll_fd, int operation, int fd,
+                                   struct epoll_event *event)
+{
+    return (int)os_result(epoll_ctl(epoll_fd, operation, fd, event));
+}
+
+/* What is ready now. Not by epoll_wait(), which is epoll_pwait in musl. */
+static inline int os_epoll_look(int epoll_fd, struct epoll_event *events,
+                                int count)
+{
+    return (int)os_result(syscall(SYS_epoll_wait, epoll_fd, events, count, 0));
+}
+
+/* Takes a connection, which does not block. */
+static inline int os_accept(int fd)
+{
+    return (int)os_result(
+        accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+static inline int os_shutdown(int fd, int how)
+{
+    return (int)os_result(shutdown(fd, how));
+}
+
+/* Closing the socket, TCP's, will tell its peer that it was cut off. */
+static inline int os_set_abort(int fd)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    return (int)os_result(
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+}
+
+static inline ssize_t os_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    return os_result(recvmsg(fd, message, flags));
 }
 
 static inline int os_ioctl(int fd, unsigned long request, uintptr_t argument)
