@@ -195,12 +195,41 @@ int cli_parse_net(char *text, struct cli_net *net);
 int cli_parse_forward(const char *text, struct cli_forward *forward);
 
 /*
- * Looks at all --net options together, when the last one is parsed: port
- * forwards want one `user`, which is added to the `*count` of `nets` (room for
- * MAYFLY_NETS_MAX) if there is no --net at all. Returns as cli_parse_net().
+ * Looks at all --net and -p options together, when the last one is parsed: port
+ * forwards want one `user`, or no network at all; then they are streams, of TCP
+ * only. Returns as cli_parse_net().
  */
-int cli_settle_nets(struct cli_net *nets, unsigned *count,
-                    unsigned forward_count);
+int cli_settle_nets(const struct cli_net *nets, unsigned count,
+                    const struct cli_forward *forwards, unsigned forward_count);
+
+/*
+ * Listens at the host's end of a forward, of TCP: all addresses of both
+ * families where none is given. Returns CLI_OK and fills `*opened`, or
+ * CLI_FAILED after saying why not.
+ */
+int cli_open_stream(const struct cli_forward *forward,
+                    struct mayfly_stream *opened);
+
+/* One --allow-connect option: an address that the guest may connect to. */
+struct cli_connect {
+    uint8_t address[16]; /* IPv6, or IPv4 in the first four */
+    bool is_ipv6;
+    uint16_t port;
+    char guest_option[400]; /* for the guest's runtime */
+};
+
+/*
+ * Reads HOST:PORT, entry `index` of the list, cutting `text`. A name is looked
+ * up. Returns CLI_OK, or CLI_FAILED after saying what is wrong.
+ */
+int cli_parse_connect(char *text, unsigned index, struct cli_connect *connect);
+
+/*
+ * Starts the process that connects for the guest, to these addresses alone, and
+ * that ends when `*fd`, our end of its socket, closes. Returns CLI_OK, or
+ * CLI_FAILED after saying why not.
+ */
+int cli_start_broker(const struct cli_connect *list, unsigned count, int *fd);
 
 /*
  * Opens what is behind a network device; `user` starts passt, with the

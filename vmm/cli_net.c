@@ -231,19 +231,20 @@ int cli_parse_forward(const char *text, struct cli_forward *forward)
                       text);
 }
 
-int cli_settle_nets(struct cli_net *nets, unsigned *count,
-                    unsigned forward_count)
+int cli_settle_nets(const struct cli_net *nets, unsigned count,
+                    const struct cli_forward *forwards, unsigned forward_count)
 {
     unsigned users = 0;
 
-    if (forward_count && *count == 0)
-        nets[(*count)++] = (struct cli_net){.kind = CLI_NET_USER, .fd = -1};
-    for (unsigned i = 0; i < *count; i++)
+    for (unsigned i = 0; i < count; i++)
         users += nets[i].kind == CLI_NET_USER;
     if (users > 1)
         return cli_misuse("run", "--net user is possible once");
-    if (forward_count && !users)
-        return cli_misuse("run", "-p works with --net user only");
+    if (forward_count && count > 0 && !users)
+        return cli_misuse("run", "-p works without --net, or with --net user");
+    for (unsigned i = 0; i < forward_count; i++)
+        if (forwards[i].udp && !users)
+            return cli_misuse("run", "-p with /udp works with --net user only");
     return CLI_OK;
 }
 

@@ -53,8 +53,12 @@ static int print_run_help(void)
         "  -p [ADDR:]HOST:GUEST[/tcp|/udp]\n"
         "                      make a port of the host (all addresses, or "
         "ADDR) one\n"
-        "                      of the guest; with --net user, which it "
-        "implies\n"
+        "                      of the guest: without --net, of TCP, by sockets "
+        "of this\n"
+        "                      process; with --net user, by passt\n"
+        "  --allow-connect HOST:PORT\n"
+        "                      let the guest, without --net, connect there "
+        "(up to 64)\n"
         "  --entropy           give the guest a source of random bytes\n"
         "  --balloon           give memory that the guest frees back to the "
         "host\n"
@@ -103,7 +107,8 @@ static int print_restore_help(void)
         "Goes on with the guest in a snapshot, as a virtual machine of its "
         "own. Many\n"
         "may go on from one file, unless SIGUSR1 made it.\n\n"
-        "  --disk, --net, -p   as of 'mayfly run': as many as the guest had, "
+        "  --disk, --net, -p, --allow-connect\n"
+        "                      as of 'mayfly run': as many as the guest had, "
         "in the\n"
         "                      same order; disks of the same size\n"
         "  --files, --io, --poll, --timeout, --sandbox, --summary, --stats, "
@@ -284,6 +289,20 @@ static int add_net(struct cli_request *request, char *text)
     return cli_add_guest_option(request, net->guest_option);
 }
 
+/* Notes one more address to connect to, and tells the guest of it. */
+static int add_connect(struct cli_request *request, char *text)
+{
+    unsigned index = request->connect_count;
+
+    if (index == MAYFLY_CONNECTS_MAX)
+        return cli_misuse(request->command, "at most %d addresses are possible",
+                          MAYFLY_CONNECTS_MAX);
+    if (cli_parse_connect(text, index, &request->connects[index]))
+        return CLI_FAILED;
+    request->connect_count++;
+    return cli_add_guest_option(request, request->connects[index].guest_option);
+}
+
 static int add_forward(struct cli_request *request, const char *text)
 {
     if (request->forward_count == CLI_FORWARDS_MAX)
@@ -314,6 +333,7 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"files", required_argument, NULL, 'f'},
         {"share", required_argument, NULL, 'a'},
         {"net", required_argument, NULL, 'n'},
+        {"allow-connect", required_argument, NULL, 'C'},
         {"entropy", no_argument, NULL, 'y'},
         {"balloon", no_argument, NULL, 'b'},
         {"huge-pages", no_argument, NULL, 'H'},
@@ -369,6 +389,10 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'p':
             if (add_forward(request, optarg))
+                return CLI_FAILED;
+            break;
+        case 'C':
+            if (add_connect(request, optarg))
                 return CLI_FAILED;
             break;
         case 'y':
@@ -429,7 +453,10 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         if (bad)
             return cli_misuse(request->command, "%s, not '%s'", bad, optarg);
     }
-    return cli_settle_nets(request->nets, &request->net_count,
+    if (request->connect_count > 0 && request->net_count > 0)
+        return cli_misuse(request->command,
+                          "--allow-connect works without --net");
+    return cli_settle_nets(request->nets, request->net_count, request->forwards,
                            request->forward_count);
 }
 

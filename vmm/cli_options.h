@@ -30,6 +30,9 @@ struct cli_request {
     struct mayfly_net open_nets[MAYFLY_NETS_MAX];
     struct cli_forward forwards[CLI_FORWARDS_MAX];
     unsigned forward_count;
+    struct cli_connect connects[MAYFLY_CONNECTS_MAX];
+    unsigned connect_count;
+    struct mayfly_stream open_streams[CLI_FORWARDS_MAX];
     bool confine;
     unsigned confine_flags;
     bool summary;

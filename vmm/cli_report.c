@@ -105,6 +105,16 @@ static const struct counter share_counters[] = {
     {NULL, 0},
 };
 
+static const struct counter stream_counters[] = {
+    {"offered", offsetof(struct mayfly_stream_stats, offered)},
+    {"opened", offsetof(struct mayfly_stream_stats, opened)},
+    {"refused", offsetof(struct mayfly_stream_stats, refused)},
+    {"resets", offsetof(struct mayfly_stream_stats, resets)},
+    {"in_bytes", offsetof(struct mayfly_stream_stats, in_bytes)},
+    {"out_bytes", offsetof(struct mayfly_stream_stats, out_bytes)},
+    {NULL, 0},
+};
+
 /* One object with these counters, up to the one without a name. */
 static void put_counters(FILE *to, const void *stats,
                          const struct counter *counter)
@@ -149,6 +159,15 @@ static void put_shares(FILE *to, const struct mayfly_stats *stats)
         put_counters(to, &stats->shares[i], share_counters);
     }
     fprintf(to, "%s],\n", stats->share_count ? "\n  " : "");
+}
+
+static void put_streams(FILE *to, const struct mayfly_stats *stats)
+{
+    if (!stats->has_streams)
+        return;
+    fprintf(to, "  \"streams\": ");
+    put_counters(to, &stats->streams, stream_counters);
+    fprintf(to, ",\n");
 }
 
 /* Requests that the guest did not have to kick for. */
@@ -255,6 +274,7 @@ void report_stats(FILE *to, const struct cli_run *run)
     put_disks(to, stats);
     put_nets(to, stats);
     put_shares(to, stats);
+    put_streams(to, stats);
     put_devices(to, stats);
     put_costs(to, stats);
     put_count(to, "io_thread", stats->io_thread);

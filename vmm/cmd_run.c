@@ -288,6 +288,25 @@ static int open_nets(struct cli_request *request)
     return status;
 }
 
+/* Forwards are streams where there is no network to carry them. */
+static int open_streams(struct cli_request *request)
+{
+    int status = CLI_OK;
+
+    if (request->net_count > 0)
+        return CLI_OK;
+    for (unsigned i = 0; i < request->forward_count && !status; i++)
+        status =
+            cli_open_stream(&request->forwards[i], &request->open_streams[i]);
+    request->options.streams = request->open_streams;
+    request->options.stream_count = request->forward_count;
+    if (request->connect_count > 0 && !status)
+        status = cli_start_broker(request->connects, request->connect_count,
+                                  &request->options.connect_fd);
+    request->options.connect_count = request->connect_count;
+    return status;
+}
+
 static int open_snapshot(struct cli_request *request)
 {
     if (!request->snapshot_path)
@@ -311,7 +330,8 @@ static int run_request(struct cli_request *request, struct cli_run *run)
     if (image < 0)
         return status;
     if (open_disks(request) || open_shares(request) || open_nets(request) ||
-        open_snapshot(request) || !open_report(request->stats_path, &stats) ||
+        open_streams(request) || open_snapshot(request) ||
+        !open_report(request->stats_path, &stats) ||
         !open_report(request->timeline_path, &timeline))
         return CLI_FAILED;
     bool report = stats || timeline || request->summary;

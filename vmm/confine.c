@@ -145,12 +145,23 @@ static bool has_writable_share(const struct mayfly *vm)
 
 #define PROGRAM(filter) ((struct sock_fprog){ARRAY_SIZE(filter), filter})
 
+static struct sock_fprog choose_for_sockets(const struct mayfly *vm)
+{
+    if (has_writable_share(vm))
+        return PROGRAM(filter_for_sockets_and_writable_shares);
+    if (vm->options.share_count > 0)
+        return PROGRAM(filter_for_sockets_and_shares);
+    return PROGRAM(filter_for_sockets);
+}
+
 /* Allows what this VM needs: more only if it has more than consoles. */
 static int apply_seccomp(const struct mayfly *vm)
 {
     struct sock_fprog program = PROGRAM(filter_for_consoles);
 
-    if (has_writable_share(vm))
+    if (vm_has_sockets(&vm->options))
+        program = choose_for_sockets(vm);
+    else if (has_writable_share(vm))
         program = PROGRAM(filter_for_writable_shares);
     else if (vm->options.share_count > 0)
         program = PROGRAM(filter_for_shares);
@@ -180,21 +191,24 @@ static int set_limit(int resource, rlim_t limit)
 
 /*
  * As many descriptors as poll is asked about: a file each, and a bell. Shares
- * open files, whose numbers come after all that are open now.
+ * open files and streams are accepted, whose numbers come after all that are
+ * open now.
  */
 static int limit_files(const struct mayfly *vm)
 {
     const rlim_t open_now = 64, at_once = 2; /* of a request, beside the fids */
     rlim_t shares = vm->options.share_count;
+    bool sockets = vm_has_sockets(&vm->options);
     struct rlimit limit;
     rlim_t most = vm->native.set.count + vm->has_io;
 
-    if (shares == 0)
+    if (shares == 0 && !sockets)
         return set_limit(RLIMIT_NOFILE, most);
     int result = (int)os_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit);
     if (result)
         return result;
-    most = open_now + shares * P9_OPEN_MAX + at_once;
+    most = open_now + shares * P9_OPEN_MAX + at_once +
+           (sockets ? VSOCK_STREAMS_MAX : 0);
     return set_limit(RLIMIT_NOFILE,
                      most < limit.rlim_max ? most : limit.rlim_max);
 }

@@ -22,7 +22,8 @@ static const struct coalesce_limits moderation = {
 unsigned devices_count(const struct mayfly_options *options)
 {
     return VM_CONSOLES + options->disk_count + options->net_count +
-           options->share_count + options->entropy + options->balloon;
+           options->share_count + options->entropy + options->balloon +
+           vm_has_sockets(options);
 }
 
 /* Puts one behind the VM's transport. */
@@ -197,8 +198,67 @@ static int add_shares(struct mayfly *vm, char *error)
     return 0;
 }
 
+static int add_stream(struct mayfly *vm, const struct mayfly_stream *from)
+{
+    int result = set_nonblocking(from->fd);
+
+    if (result)
+        return result;
+    return from->connected
+               ? vsock_offer(&vm->vsock, from->fd, from->guest_port)
+               : vsock_listen(&vm->vsock, from->fd, from->guest_port);
+}
+
+static int add_streams(struct mayfly *vm, char *error)
+{
+    const struct mayfly_options *options = &vm->options;
+    const struct vsock_options sockets = {
+        .broker = options->connect_count > 0 ? options->connect_fd : -1,
+        .connect_count = options->connect_count,
+    };
+    int result = 0;
+
+    if (!vm_has_sockets(options))
+        return 0;
+    if (options->connect_count > 0)
+        result = set_nonblocking(options->connect_fd);
+    if (!result)
+        result = vsock_init(&vm->vsock, &sockets);
+    if (!result)
+        result = add(vm, &vm->vsock.dev, 0);
+    if (result)
+        return error_system(error, result, "cannot add the socket device");
+    for (unsigned i = 0; i < options->stream_count; i++) {
+        result = add_stream(vm, &options->streams[i]);
+        if (result)
+            return error_system(error, result, "cannot add stream %u", i);
+    }
+    return 0;
+}
+
+int mayfly_offer(struct mayfly *vm, int fd, uint32_t guest_port, char *error)
+{
+    unsigned long calls = os_calls;
+    int result;
+
+    if (!vm->loaded || !vm_has_sockets(&vm->options))
+        return error_set(error, -EINVAL, "this VM has no socket device");
+    if (vm->has_io)
+        io_lock(&vm->io);
+    result = vsock_offer(&vm->vsock, fd, guest_port);
+    /* It finds the offer when it goes on; what is left is done then. */
+    if (!result && vdev_serve(&vm->vsock.dev) == -EINTR)
+        vm->unfinished = true;
+    if (vm->has_io)
+        io_unlock(&vm->io);
+    vm->os_calls += os_calls - calls;
+    return result ? error_system(error, result, "cannot offer a connection")
+                  : 0;
+}
+
 void devices_remove(struct mayfly *vm)
 {
+    vsock_fini(&vm->vsock);
     for (unsigned i = 0; i < MAYFLY_SHARES_MAX; i++)
         p9_fini(&vm->shares[i]);
 }
@@ -228,7 +288,7 @@ static int add_all(struct mayfly *vm, char *error)
     }
     if (result)
         return error_system(error, result, "cannot add all devices");
-    return 0;
+    return add_streams(vm, error);
 }
 
 int devices_add(struct mayfly *vm, const struct native_state *states,
@@ -342,6 +402,22 @@ static void get_share_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     }
 }
 
+static void get_stream_stats(const struct mayfly *vm,
+                             struct mayfly_stats *stats)
+{
+    const struct vsock_stats *from = &vm->vsock.stats;
+
+    stats->has_streams = vm_has_sockets(&vm->options);
+    stats->streams = (struct mayfly_stream_stats){
+        .offered = from->offered,
+        .opened = from->opened,
+        .refused = from->refused,
+        .resets = from->resets,
+        .in_bytes = from->in_bytes,
+        .out_bytes = from->out_bytes,
+    };
+}
+
 static struct mayfly_device_stats device_stats(const struct vdev *dev)
 {
     struct mayfly_device_stats stats = {
@@ -369,6 +445,7 @@ void devices_get_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     get_disk_stats(vm, stats);
     get_net_stats(vm, stats);
     get_share_stats(vm, stats);
+    get_stream_stats(vm, stats);
     stats->returned_bytes = vm->balloon.freed_bytes;
     stats->device_count = vm->native.set.count;
     for (unsigned i = 0; i < stats->device_count; i++)

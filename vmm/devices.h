@@ -5,9 +5,9 @@
 
 /*
  * The order of the device table: the two consoles, disks, networks and
- * shares in the order of the options, entropy, balloon. Everything belongs to
- * the thread that runs the VM; devices_access() takes the I/O thread's lock
- * where it has to.
+ * shares in the order of the options, entropy, balloon, streams. Everything
+ * belongs to the thread that runs the VM; devices_access() takes the I/O
+ * thread's lock where it has to.
  */
 
 #include "vmm/vm.h"

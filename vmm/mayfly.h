@@ -110,7 +110,40 @@ struct mayfly_share {
     struct mayfly_rate rate; /* of requests, and of their data */
 };
 
-/* Who serves disks, networks and shares. */
+#define MAYFLY_STREAMS_MAX 64
+
+/*
+ * A way to what the guest listens at, past any TCP/IP of its own: a socket of
+ * the host. Streams reach guests without a network only (guest_rt/README.md).
+ */
+struct mayfly_stream {
+    int fd;              /* a stream socket; made non-blocking */
+    uint32_t guest_port; /* where the guest listens */
+    bool connected; /* it is one connection, which the library closes in the
+                       end if mayfly_load succeeds; else it listens, is
+                       borrowed, and must stay open as long as the VM */
+};
+
+#define MAYFLY_CONNECTS_MAX 64
+
+/*
+ * Connections by a guest with streams: it opens one to port 0x10000 + N of CID
+ * 2, and the library asks whoever is at options.connect_fd for entry N. It is
+ * one packet; the answer, one packet, has the ticket and 0 with a connected
+ * socket (SCM_RIGHTS, non-blocking), or a negative errno. Where a program's
+ * connect() leads is a guest option: "connect=N:ADDR:PORT[:NAME]".
+ */
+struct mayfly_connect {
+    uint32_t entry;
+    uint32_t ticket;
+};
+
+struct mayfly_connected {
+    uint32_t ticket;
+    int32_t error;
+};
+
+/* Who serves disks, networks, shares and streams. */
 enum mayfly_io {
     /*
      * The thread that runs the VM, when the guest exits; and a thread of their
@@ -153,12 +186,19 @@ struct mayfly_options {
     int out;             /* standard output, likewise */
     int err;             /* standard error, likewise */
     uint64_t timeout_ns; /* run at most this long; 0: no limit */
-    const struct mayfly_disk *disks;   /* disk_count of them */
-    unsigned disk_count;               /* at most MAYFLY_DISKS_MAX */
-    const struct mayfly_net *nets;     /* net_count of them */
-    unsigned net_count;                /* at most MAYFLY_NETS_MAX */
-    const struct mayfly_share *shares; /* share_count of them */
-    unsigned share_count;              /* at most MAYFLY_SHARES_MAX */
+    const struct mayfly_disk *disks;     /* disk_count of them */
+    unsigned disk_count;                 /* at most MAYFLY_DISKS_MAX */
+    const struct mayfly_net *nets;       /* net_count of them */
+    unsigned net_count;                  /* at most MAYFLY_NETS_MAX */
+    const struct mayfly_share *shares;   /* share_count of them */
+    unsigned share_count;                /* at most MAYFLY_SHARES_MAX */
+    const struct mayfly_stream *streams; /* stream_count of them */
+    unsigned stream_count;               /* at most MAYFLY_STREAMS_MAX */
+    unsigned connect_count; /* the guest may connect to so many addresses ... */
+    int connect_fd; /* ... by asking here (struct mayfly_connect): a socket,
+                       SOCK_SEQPACKET, borrowed and made non-blocking */
+    bool sockets;   /* the guest has a device for streams even if there are none
+                       yet: for mayfly_offer() */
     uint32_t snapshots; /* MAYFLY_SNAPSHOT_*: mayfly_run stops there, and
                            mayfly_snapshot can be called; 0: never */
     bool resettable;    /* mayfly_restore: mayfly_reset can be called */
@@ -221,12 +261,11 @@ enum mayfly_confine_flags {
 /*
  * Readies `vm`, which is loaded, to be run by the calling thread, and confines
  * the whole process for good: no new privileges, no
- * capabilities, no new descriptors but for files in shares, no core dumps,
- * Landlock without a single path but the shares where the kernel has it, and a
- * seccomp filter that allows what
- * mayfly_run, mayfly_backtrace and mayfly_get_stats need and kills the process
- * for anything else. For programs that do nothing else than run VMs. Returns 0
- * or a negative errno.
+ * capabilities, no new descriptors but for files in shares and connections, no
+ * core dumps, Landlock without a single path but the shares where the kernel
+ * has it, and a seccomp filter that allows what mayfly_run, mayfly_backtrace
+ * and mayfly_get_stats need and kills the process for anything else. For
+ * programs that do nothing else than run VMs. Returns 0 or a negative errno.
  */
 int mayfly_confine(struct mayfly *vm, unsigned flags, char *error);
 
@@ -286,6 +325,17 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
  * interrupt the thread that runs the VM may call it.
  */
 void mayfly_stop(struct mayfly *vm);
+
+/*
+ * Hands a connection over to a loaded VM that has streams or options.sockets
+ * and that does not run: whoever listens at `guest_port` in the guest accepts
+ * it as soon as it runs. `fd` is a connected stream socket, non-blocking, and
+ * the library's from here on. Several may wait. One that the guest has not
+ * heard of yet outlives mayfly_reset(). Returns 0; -EAGAIN if the guest has too
+ * many connections, -EINVAL without the device, or what the host said: then the
+ * descriptor stays the caller's.
+ */
+int mayfly_offer(struct mayfly *vm, int fd, uint32_t guest_port, char *error);
 
 /* A call of a function that the guest exports (guest_rt: <mayfly/call.h>). */
 struct mayfly_call {
@@ -424,6 +474,16 @@ struct mayfly_share_stats {
         errors; /* answered with an error: often that a name is not there */
 };
 
+/* What went through the streams. */
+struct mayfly_stream_stats {
+    uint64_t offered;  /* connections to the guest */
+    uint64_t opened;   /* ... that it accepted */
+    uint64_t refused;  /* ... that it did not want */
+    uint64_t resets;   /* streams that were cut off */
+    uint64_t in_bytes; /* from the guest */
+    uint64_t out_bytes;
+};
+
 #define MAYFLY_DEVICES_MAX 16
 
 /* What a network device did. */
@@ -478,6 +538,8 @@ struct mayfly_stats {
     struct mayfly_net_stats nets[MAYFLY_NETS_MAX];
     unsigned share_count;
     struct mayfly_share_stats shares[MAYFLY_SHARES_MAX];
+    bool has_streams;
+    struct mayfly_stream_stats streams;
     uint64_t returned_bytes; /* memory that the guest gave back */
     uint64_t resets;         /* by mayfly_reset() */
     uint64_t reset_pages;    /* copied back by all of them */

@@ -36,6 +36,9 @@ static int check_options(const struct mayfly *vm,
     if (!result && options->share_count > 0)
         result =
             error_set(error, -EINVAL, "a guest in a snapshot has no shares");
+    if (!result && vm_has_sockets(options) && !state->sockets)
+        result =
+            error_set(error, -EINVAL, "a guest without streams cannot get any");
     return result;
 }
 
@@ -188,6 +191,7 @@ static int build(struct mayfly *vm, const struct snapshot *snapshot,
     /* What the options could not know. */
     vm->options.entropy = state->entropy;
     vm->options.balloon = state->balloon;
+    vm->options.sockets = state->sockets;
     if (devices_count(&vm->options) != snapshot->header.device_count)
         return error_set(error, -ENOEXEC, "a damaged snapshot: its devices");
     vm->image = snapshot->image;

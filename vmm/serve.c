@@ -445,6 +445,27 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
 
 /* ---- The end ------------------------------------------------------------ */
 
+/* How long peers have to take what a guest that has ended sent to them. */
+#define DRAIN_NS 10000000000u
+
+/* As with a process: what it has sent goes out, though it has ended. */
+static void drain_streams(struct mayfly *vm)
+{
+    uint64_t until_ns = min_u64(os_now_ns() + DRAIN_NS, vm->deadline_ns);
+    struct pollfd file;
+    bool more = true;
+
+    while (more && vsock_has_output(&vm->vsock)) {
+        vdev_want(&vm->vsock.dev, &file);
+        if (file.fd < 0)
+            return;
+        int ready = sleep_until(vm, &file, 1, until_ns);
+        if (ready > 0 && vdev_ready(&vm->vsock.dev) == -EINTR)
+            continue;
+        more = ready > 0;
+    }
+}
+
 void serve_finish(struct mayfly *vm, struct mayfly_result *result)
 {
     struct mayfly_result late = *result;
@@ -460,6 +481,8 @@ void serve_finish(struct mayfly *vm, struct mayfly_result *result)
         while (!ended && vm->unfinished);
         if (ended)
             *result = late;
+        if (!ended && late.end != MAYFLY_AT_SNAPSHOT)
+            drain_streams(vm);
     } else {
         /* Somebody wants it to end now: one attempt. */
         if (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR)

@@ -90,8 +90,7 @@ struct snapshot_state {
     uint64_t monotonic_ns; /* guest time */
     uint32_t clock_seq;
     uint32_t disk_count, net_count;
-    uint32_t entropy, balloon; /* 0 or 1 */
-    uint32_t reserved;
+    uint32_t entropy, balloon, sockets; /* 0 or 1 */
     struct vcpu_state vcpu;
 };
 

@@ -243,6 +243,7 @@ static int save_state(struct mayfly *vm, struct snapshot_state *state)
         .net_count = vm->options.net_count,
         .entropy = vm->options.entropy,
         .balloon = vm->options.balloon,
+        .sockets = vm_has_sockets(&vm->options),
     };
     snapshot_host(&state->host);
     return vcpu_save(&vm->vcpu, &state->vcpu);

@@ -124,6 +124,12 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
     if (options->share_count > MAYFLY_SHARES_MAX)
         return error_set(error, -EINVAL, "%u shares asked for, at most %d",
                          options->share_count, MAYFLY_SHARES_MAX);
+    if (options->stream_count > MAYFLY_STREAMS_MAX)
+        return error_set(error, -EINVAL, "%u streams asked for, at most %d",
+                         options->stream_count, MAYFLY_STREAMS_MAX);
+    if (options->connect_count > MAYFLY_CONNECTS_MAX)
+        return error_set(error, -EINVAL, "%u addresses asked for, at most %d",
+                         options->connect_count, MAYFLY_CONNECTS_MAX);
     if (devices_count(options) > MAYFLY_DEVICES_MAX)
         return error_set(error, -EINVAL,
                          "%u devices asked for, the consoles among them, at "
@@ -364,6 +370,13 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
 }
 
 _Static_assert(MAYFLY_DEVICES_MAX == MF_DEVICES_MAX, "one limit");
+_Static_assert(MAYFLY_STREAMS_MAX == VSOCK_LISTENERS_MAX &&
+                   MAYFLY_CONNECTS_MAX == VSOCK_CONNECTS_MAX &&
+                   sizeof(struct mayfly_connect) ==
+                       sizeof(struct vsock_connect) &&
+                   sizeof(struct mayfly_connected) ==
+                       sizeof(struct vsock_connected),
+               "one limit");
 _Static_assert(MAYFLY_MISSING_MAX == MF_MISSING_MAX, "one limit");
 _Static_assert(MAYFLY_ERROR_BYTES == ERROR_BYTES, "one limit");
 _Static_assert((int)MAYFLY_LOG_WARN == (int)LOG_WARN &&

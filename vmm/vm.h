@@ -23,6 +23,7 @@
 #include "virtio/rng.h"
 #include "virtio/stream.h"
 #include "virtio/tap.h"
+#include "virtio/vsock.h"
 #include "vmm/base/bell.h"
 #include "vmm/base/gmem.h"
 #include "vmm/clock.h"
@@ -112,7 +113,14 @@ struct mayfly {
     struct blk disks[MAYFLY_DISKS_MAX];
     struct vm_net nets[MAYFLY_NETS_MAX];
     struct p9 shares[MAYFLY_SHARES_MAX];
+    struct vsock vsock; /* if vm_has_sockets() */
 };
+
+static inline bool vm_has_sockets(const struct mayfly_options *options)
+{
+    return options->sockets || options->stream_count > 0 ||
+           options->connect_count > 0;
+}
 
 /*
  * Maps one RAM region; host memory comes when the guest touches it. Returns 0

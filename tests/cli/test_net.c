@@ -142,14 +142,17 @@ Test(net_option, bad_forwards_are_refused)
 
     for (unsigned i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++)
         assert_refused(scripts[i], "[ADDR:]HOST:GUEST[/tcp|/udp]");
-    assert_taken(PORT("[::1]:65535:65535/udp"));
+    assert_taken("$mayfly run --net user -p [::1]:65535:65535/udp x");
+    assert_taken(PORT("[::1]:65535:65535"));
+    assert_refused(PORT("80:80/udp"), "--net user only");
     assert_refused("$mayfly run -p", "-p needs a value");
 }
 
 Test(net_option, devices_that_do_not_go_together_are_refused)
 {
     assert_refused("$mayfly run --net user --net user x", "possible once");
-    assert_refused("$mayfly run --net tap=t -p 80:80 x", "--net user only");
+    assert_refused("$mayfly run --net tap=t -p 80:80 x",
+                   "without --net, or with --net user");
     assert_refused("$mayfly run --net tap=t --net user --net fd=9 x",
                    "at most 2");
 }
@@ -204,11 +207,14 @@ Test(net_option, user_passes_on_why_passt_failed)
 {
     need_passt();
     /* An address for documentation, which no host has. */
-    assert_refused("$mayfly run -p 127.0.0.1:18080:7/udp $images/hello.elf",
+    assert_refused("$mayfly run --net user -p 127.0.0.1:18080:7/udp "
+                   "$images/hello.elf",
                    "--net user,host");
-    assert_refused("$mayfly run -p [::1]:18080:7/udp $images/hello.elf",
+    assert_refused("$mayfly run --net user -p [::1]:18080:7/udp "
+                   "$images/hello.elf",
                    "--net user,host");
-    assert_refused("$mayfly run -p 203.0.113.1:18080:80 $images/hello.elf",
+    assert_refused("$mayfly run --net user -p 203.0.113.1:18080:80 "
+                   "$images/hello.elf",
                    "passt failed: Failed to bind");
 }
 
