@@ -195,6 +195,8 @@ build/mayfly-cc build/mayfly-c++: build/%: guest_rt/%
 .SECONDEXPANSION:
 # What mounts disks says so.
 build/images/persist.elf build/images/races.elf: MAYFLY_CC_FLAGS := --ext4
+# No TCP/IP in this one.
+build/images/streams.elf: MAYFLY_CC_FLAGS := --streams
 
 build/images/%.elf: $$(wildcard images/$$*/*.[chS]) \
 		$$(shell find images/$$*/files -type f 2>/dev/null) build/mayfly-cc \
@@ -214,6 +216,9 @@ unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 	guest_rt/file*.c guest_rt/vfs*.c guest_rt/tmpfs*.c \
 	guest_rt/pipe*.c guest_rt/select*.c)) $(patsubst %,guest_rt/%.c,dev epoll \
 	eventfd lock memfd sched_wait user_copy)
+
+ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
+	socket_file vsock lwip/inet_memory)
 
 # suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
 define suite

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
+#include "guest_rt/generation.h"
 #include "guest_rt/pool.h"
 #include "guest_rt/select.h"
 #include "guest_rt/syscalls.h"
@@ -321,6 +322,8 @@ static int block(struct epoll *epoll, const struct epoll_event *events,
     struct waiting self = {{.wake = wake_waiting}, sched_current()};
     int error;
 
+    if (snapshot_before_wait)
+        snapshot_before_wait();
     wait_add(&epoll->waiting, &self.waiter);
     error = sched_block(deadline_ns);
     wait_remove(&self.waiter);

@@ -10,4 +10,17 @@
  */
 void generation_check(void) __attribute__((weak));
 
+/* ---- snapshot.c ---- */
+
+/* The program listens for connections from now on. */
+void snapshot_note_listening(void);
+
+/*
+ * Called before the program waits in accept(), or for descriptors. If it
+ * listens, and this is the first time, and a snapshot is asked for there, this
+ * is the moment for it (MF_SNAPSHOT_ACCEPT): all is set up, and nothing has
+ * come yet. Weak, for programs that never listen.
+ */
+void snapshot_before_wait(void) __attribute__((weak));
+
 #endif

@@ -31,6 +31,9 @@ void mf_before_exit(void) __attribute__((weak));
  */
 void mf_before_exit_network(void) __attribute__((weak));
 
+/* The same for streams over the virtio socket device (socket_vsock.c). */
+void mf_before_exit_streams(void) __attribute__((weak));
+
 /*
  * Reports a crash of kind MF_CRASH_ABORT with the signal's number and the
  * registers of the caller, and ends the VM (fault.S).

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "guest_rt/console.h"
+#include "guest_rt/generation.h"
 #include "guest_rt/runtime.h"
 
 FILE_NEEDS(console_poll);
@@ -55,6 +56,8 @@ static int block(struct select_one *entries, unsigned count,
 {
     int error;
 
+    if (snapshot_before_wait)
+        snapshot_before_wait();
     for (unsigned i = 0; i < count; i++) {
         if (!entries[i].file)
             continue;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "guest_rt/generation.h"
 #include "guest_rt/syscalls.h"
 
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
@@ -19,6 +20,8 @@ static int create(int domain, int type, int protocol, struct socket **socket)
     case AF_INET:
     case AF_INET6:
         return socket_inet_create(domain, type, protocol, socket);
+    case AF_VSOCK:
+        return socket_vsock_create(domain, type, protocol, socket);
     case AF_UNIX:
         if (protocol && protocol != PF_UNIX)
             return -EPROTONOSUPPORT;
@@ -77,6 +80,8 @@ long __mayfly_sys_listen(long fd, long backlog)
     ON_SOCKET(fd, result,
               socket->ops->listen ? socket->ops->listen(socket, (int)backlog)
                                   : -EOPNOTSUPP);
+    if (!result)
+        snapshot_note_listening();
     return result;
 }
 

@@ -6,13 +6,15 @@
 /*
  * A socket is an open file whose functions (socket_file_ops, socket_file.c)
  * hand over to those of its kind: TCP and UDP over lwIP (socket_tcp.c,
- * socket_udp.c), those of the family AF_UNIX (socket_unix.c), and the answers
- * to questions of the family AF_NETLINK (socket_netlink.c). Each kind's
- * structure begins with the struct socket.
+ * socket_udp.c), streams over the virtio socket device (socket_vsock.c), those
+ * of the family AF_UNIX (socket_unix.c), and the answers to questions of the
+ * family AF_NETLINK (socket_netlink.c). Each kind's structure begins with the
+ * struct socket.
  *
  *   system calls     socket.c, socket_message.c, socket_option.c
  *   inet             socket_inet.c (addresses), socket_tcp.c, socket_udp.c, ...
  *   the stack        lwip/
+ *   streams          socket_vsock*.c, over vsock.c
  *
  * All functions run with the runtime's lock; results are 0 or more, or -errno,
  * as those of the system calls.
@@ -145,6 +147,9 @@ int socket_get(long fd, struct socket **socket);
  */
 int socket_wait(struct socket *socket, int flags, uint64_t deadline_ns);
 
+/* The same for accept(): see snapshot_before_wait(). */
+int socket_wait_accept(struct socket *socket, uint64_t deadline_ns);
+
 /* When a call has to end that begins now; `ns` as in struct socket. */
 uint64_t socket_deadline(uint64_t ns);
 
@@ -187,6 +192,10 @@ size_t socket_copy_in(const struct socket_message *message, size_t at, void *to,
 
 int socket_inet_create(int domain, int type, int protocol,
                        struct socket **socket);
+/* Whether streams of AF_INET go there: there is that device, and no card. */
+bool socket_vsock_is_inet(void);
+int socket_vsock_create(int domain, int type, int protocol,
+                        struct socket **socket);
 int socket_unix_create(int type, struct socket **socket);
 int socket_unix_connect_pair(struct socket *one, struct socket *other);
 int socket_netlink_create(int type, int protocol, struct socket **socket);

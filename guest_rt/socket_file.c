@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "guest_rt/generation.h"
 #include "guest_rt/lwip/arch/cc.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/signals.h"
@@ -77,6 +78,13 @@ int socket_wait(struct socket *socket, int flags, uint64_t deadline_ns)
         return -EAGAIN;
     error = wait_on(&socket->file->wait, deadline_ns);
     return error == -ETIMEDOUT ? -EAGAIN : error;
+}
+
+int socket_wait_accept(struct socket *socket, uint64_t deadline_ns)
+{
+    if (snapshot_before_wait && !(socket->file->flags & O_NONBLOCK))
+        snapshot_before_wait();
+    return socket_wait(socket, 0, deadline_ns);
 }
 
 int socket_broken_pipe(int flags)

@@ -9,6 +9,9 @@
 #include "lwip/ip.h"
 #include "lwip/ip6_addr.h"
 
+/* Weak, for tests of this layer alone. */
+bool socket_vsock_is_inet(void) __attribute__((weak));
+
 #define IP6_NAME_MIN 24u /* without sin6_scope_id (RFC 2133) */
 
 int inet_errno(err_t error)
@@ -46,6 +49,9 @@ int socket_inet_create(int domain, int type, int protocol,
     if (protocol &&
         protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
         return -EPROTONOSUPPORT;
+    /* In VMs without a card, streams go over the device for them. */
+    if (type == SOCK_STREAM && socket_vsock_is_inet && socket_vsock_is_inet())
+        return socket_vsock_create(domain, type, protocol, socket);
     error = inet_start();
     if (error)
         return error;

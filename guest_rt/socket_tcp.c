@@ -211,7 +211,7 @@ static int accept_tcp(struct socket *socket, struct socket **accepted)
             return -EINVAL;
         if (listener->pending_first)
             break;
-        error = socket_wait(socket, 0, deadline);
+        error = socket_wait_accept(socket, deadline);
         if (error)
             return error;
     }

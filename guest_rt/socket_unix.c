@@ -170,7 +170,7 @@ static int accept_unix(struct socket *socket, struct socket **accepted)
     while (!one->pending_first) {
         if (one->shut_read)
             return -EINVAL;
-        error = socket_wait(socket, 0, deadline);
+        error = socket_wait_accept(socket, deadline);
         if (error)
             return error;
     }

@@ -35,6 +35,8 @@ _Noreturn void mf_exit(int status)
 {
     if (mf_before_exit_network)
         mf_before_exit_network();
+    if (mf_before_exit_streams)
+        mf_before_exit_streams();
     if (mf_before_exit)
         mf_before_exit();
     for (;;)

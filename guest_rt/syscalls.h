@@ -62,7 +62,7 @@
     X(39, getpid, 0, FULL, "")                                                \
     X(40, sendfile, 4, FULL, "")                                              \
     X(41, socket, 3, PARTIAL,                                                 \
-      "AF_INET, AF_INET6, AF_UNIX, lists of AF_NETLINK; no raw sockets")      \
+      "AF_INET, AF_INET6, AF_UNIX, AF_VSOCK, lists of AF_NETLINK; no raw sockets")      \
     X(42, connect, 3, FULL, "")                                               \
     X(43, accept, 3, FULL, "")                                                \
     X(44, sendto, 6, FULL, "")                                                \

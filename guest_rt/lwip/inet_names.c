@@ -2,6 +2,7 @@
 /* Name servers: the files that programs read, and queries that lead there. */
 #include <string.h>
 
+#include "guest_rt/hosts.h"
 #include "guest_rt/lwip/inet.h"
 #include "guest_rt/option.h"
 #include "guest_rt/vfs.h"
@@ -64,16 +65,7 @@ static void write_servers(void)
 /* vfs.h: before the first path is walked. */
 void vfs_start_network(void)
 {
-    char text[FILE_BYTES] = "127.0.0.1 localhost\n::1 localhost\n";
-    const char *name = option_get("hostname", 0);
-
-    vfs_make_directories("/etc", 0755);
-    if (name) {
-        append(text, "127.0.1.1 ");
-        append(text, name);
-        append(text, "\n");
-    }
-    write_file("/etc/hosts", text);
+    hosts_write();
     write_servers();
 }
 
