@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "guest_rt/option.h"
 #include "guest_rt/p9.h"
 #include "guest_rt/pool.h"
 #include "guest_rt/runtime.h"
@@ -85,12 +84,6 @@ int vfs_mount(const char *path, struct vnode *root)
     return 0;
 }
 
-const char *option_get(const char *key, unsigned index)
-{
-    cr_assert_str_eq(key, "share");
-    return index == 0 ? "0:/h" : NULL;
-}
-
 long __mayfly_sys_writev(long fd, long vector, long count)
 {
     return writev((int)fd, (const struct iovec *)vector, (int)count);
@@ -130,6 +123,7 @@ static void set_up(void)
     vm_start(-1, -1, -1);
     cr_assert_eq(p9_init(&share, &options), 0);
     cr_assert_eq(native_add(&vm.native, &share.dev, 0), 0);
+    vm_option = "share=0:/h";
     vfs_start_shares();
     cr_assert_not_null(mounted);
     vm.kicks = 0;

@@ -5,10 +5,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "guest_rt/hypercall.h"
+#include "guest_rt/option.h"
 #include "guest_rt/runtime.h"
 #include "vmm/base/os.h"
 
@@ -17,6 +19,7 @@
 extern char __data_start, _end; /* by the linker: all static data */
 
 struct vm vm;
+const char *vm_option;
 uint64_t (*mf_before_sleep)(uint64_t deadline_ns);
 
 static void *map_ram(int fd, void *at, int flags)
@@ -151,6 +154,16 @@ long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
         return kick(a);
     cr_assert_eq(number, MF_HC_WAIT);
     return wait_for_event(a, b);
+}
+
+const char *option_get(const char *key, unsigned index)
+{
+    size_t length = strlen(key);
+
+    if (index > 0 || !vm_option || strncmp(vm_option, key, length) != 0 ||
+        vm_option[length] != '=')
+        return NULL;
+    return vm_option + length + 1;
 }
 
 uint64_t mf_tsc(void)

@@ -44,6 +44,9 @@ struct vm {
 
 extern struct vm vm;
 
+/* The option that the monitor gives, "key=value"; NULL: none. */
+extern const char *vm_option;
+
 /* Maps the memory and no device. Once per process. */
 void vm_init(void);
 
