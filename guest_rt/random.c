@@ -20,7 +20,7 @@
  * another, the monitor changes the boot page's generation and puts a fresh
  * seed there; it is mixed in before the next number.
  */
-static uint8_t key[CHACHA_KEY_BYTES];
+static uint64_t key[CHACHA_KEY_BYTES / sizeof(uint64_t)];
 static uint64_t key_generation;
 static bool key_ready;
 
@@ -30,28 +30,30 @@ static void wipe(void *secret, size_t bytes)
     __asm__ volatile("" : : "r"(secret) : "memory");
 }
 
+/*
+ * The VM may become another one anywhere in here. Each word of the seed is
+ * taken and wiped in one step, so that nothing of a new one is lost: what comes
+ * in the middle is mixed in in part, and the rest the next time, which follows.
+ */
 static void mix_in_seed(struct mf_boot *boot, uint64_t generation)
 {
+    uint64_t *seed = (uint64_t *)boot->seed;
+
     _Static_assert(sizeof(boot->seed) == sizeof(key), "one word for one");
-    for (size_t i = 0; i < sizeof(key); i++)
-        key[i] ^= boot->seed[i];
-    wipe(boot->seed, sizeof(boot->seed));
+    for (size_t i = 0; i < sizeof(key) / sizeof(key[0]); i++)
+        key[i] ^= __atomic_exchange_n(&seed[i], 0, __ATOMIC_ACQ_REL);
     key_generation = generation;
     key_ready = true;
 }
 
-void mf_random_fill(void *buffer, size_t bytes)
+static void fill(uint8_t *out, size_t bytes)
 {
     static const uint8_t nonce[CHACHA_NONCE_BYTES];
-    struct mf_boot *boot = mf_boot_page();
-    uint64_t generation = __atomic_load_n(&boot->generation, __ATOMIC_ACQUIRE);
     uint8_t block[CHACHA_BLOCK_BYTES], stream_key[CHACHA_KEY_BYTES];
-    uint8_t *out = buffer, *from = block + CHACHA_KEY_BYTES;
+    uint8_t *from = block + CHACHA_KEY_BYTES;
     size_t left_in_block = CHACHA_BLOCK_BYTES - CHACHA_KEY_BYTES;
     uint32_t counter = 0;
 
-    if (!key_ready || generation != key_generation)
-        mix_in_seed(boot, generation);
     memcpy(stream_key, key, sizeof(key));
     chacha_block(stream_key, counter++, nonce, block);
     memcpy(key, block, sizeof(key));
@@ -71,6 +73,24 @@ void mf_random_fill(void *buffer, size_t bytes)
     }
     wipe(block, sizeof(block));
     wipe(stream_key, sizeof(stream_key));
+}
+
+/*
+ * What is handed out was made by the VM that it is handed out in: what was
+ * begun in another one is made anew.
+ */
+void mf_random_fill(void *buffer, size_t bytes)
+{
+    struct mf_boot *boot = mf_boot_page();
+    uint64_t generation;
+
+    do {
+        generation = __atomic_load_n(&boot->generation, __ATOMIC_ACQUIRE);
+        if (!key_ready || generation != key_generation)
+            mix_in_seed(boot, generation);
+        fill(buffer, bytes);
+    } while (__atomic_load_n(&boot->generation, __ATOMIC_ACQUIRE) !=
+             generation);
 }
 
 /* Others have their turn in between. */
