@@ -5,8 +5,9 @@
 
 /*
  * Strings "key=value" that follow the environment in the boot page
- * (mf_boot.optc of them). README.md lists the keys. They are read where they
- * lie and never change.
+ * (mf_boot.optc of them), and before these, in a VM that goes on from a
+ * snapshot, what that VM was told. README.md lists the keys. They are read
+ * where they lie, and change in no other way.
  */
 
 /*

@@ -59,6 +59,7 @@ static int print_run_help(void)
         "  --allow-connect HOST:PORT\n"
         "                      let the guest, without --net, connect there "
         "(up to 64)\n"
+        "  --hostname NAME     the guest's name (default mayfly)\n"
         "  --entropy           give the guest a source of random bytes\n"
         "  --balloon           give memory that the guest frees back to the "
         "host\n"
@@ -110,7 +111,10 @@ static int print_restore_help(void)
         "  --disk, --net, -p, --allow-connect\n"
         "                      as of 'mayfly run': as many as the guest had, "
         "in the\n"
-        "                      same order; disks of the same size\n"
+        "                      same order; disks of the same size. Addresses "
+        "that are\n"
+        "                      not given stay\n"
+        "  --hostname NAME     the guest's name from now on\n"
         "  --files, --io, --poll, --timeout, --sandbox, --summary, --stats, "
         "--timeline,\n"
         "  --huge-pages, --snapshot, --log-level\n"
@@ -231,6 +235,31 @@ int cli_add_guest_option(struct cli_request *request, const char *option)
     return CLI_OK;
 }
 
+/* What goes into names of hosts (RFC 952, 1123), and what programs add. */
+static bool is_host_name(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length > 0 && length <= CLI_HOST_NAME_MAX && *name != '-' &&
+           *name != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "0123456789-._") == length;
+}
+
+static int set_hostname(struct cli_request *request, const char *name)
+{
+    if (request->hostname_option[0])
+        return cli_misuse(request->command, "--hostname can be given once");
+    if (!is_host_name(name))
+        return cli_misuse(request->command,
+                          "--hostname takes letters, digits, '-', '.' and "
+                          "'_', at most %d, not '%s'",
+                          CLI_HOST_NAME_MAX, name);
+    snprintf(request->hostname_option, sizeof(request->hostname_option),
+             "hostname=%s", name);
+    return cli_add_guest_option(request, request->hostname_option);
+}
+
 /* Notes one more share, and tells the guest where it is. */
 static int add_share(struct cli_request *request, char *text)
 {
@@ -264,7 +293,8 @@ static int add_disk(struct cli_request *request, char *text)
     if (cli_parse_disk(text, disk))
         return CLI_FAILED;
     request->disk_count++;
-    if (!disk->mount)
+    /* What goes on from a snapshot has mounted it. */
+    if (!disk->mount || request->restore)
         return CLI_OK;
     snprintf(disk->guest_option, sizeof(disk->guest_option), "mount=%u:%s",
              index, disk->mount);
@@ -334,6 +364,7 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"share", required_argument, NULL, 'a'},
         {"net", required_argument, NULL, 'n'},
         {"allow-connect", required_argument, NULL, 'C'},
+        {"hostname", required_argument, NULL, 'N'},
         {"entropy", no_argument, NULL, 'y'},
         {"balloon", no_argument, NULL, 'b'},
         {"huge-pages", no_argument, NULL, 'H'},
@@ -393,6 +424,10 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'C':
             if (add_connect(request, optarg))
+                return CLI_FAILED;
+            break;
+        case 'N':
+            if (set_hostname(request, optarg))
                 return CLI_FAILED;
             break;
         case 'y':
@@ -467,6 +502,7 @@ static int parse_operands(int argc, char **argv, struct cli_request *request)
         return cli_misuse(request->command, "%s is needed",
                           request->restore ? "a snapshot" : "an image");
     request->image = argv[optind];
+    request->options.guest_options = request->guest_options;
     if (request->restore)
         return optind + 1 == argc ? CLI_OK
                                   : cli_misuse(request->command,
@@ -478,7 +514,6 @@ static int parse_operands(int argc, char **argv, struct cli_request *request)
     }
     request->options.args = (const char *const *)argv + optind;
     request->options.env = request->env;
-    request->options.guest_options = request->guest_options;
     return CLI_OK;
 }
 

@@ -7,6 +7,7 @@
 
 #define CLI_ENV_MAX           256
 #define CLI_GUEST_OPTIONS_MAX 64
+#define CLI_HOST_NAME_MAX     64 /* bytes, as on Linux */
 
 /* What the options ask for. */
 struct cli_request {
@@ -20,6 +21,7 @@ struct cli_request {
     struct cli_disk disks[MAYFLY_DISKS_MAX];
     unsigned disk_count;
     struct mayfly_disk open_disks[MAYFLY_DISKS_MAX];
+    char hostname_option[CLI_HOST_NAME_MAX + sizeof("hostname=")];
     const char *files; /* an archive or a directory, NULL: none */
     char files_option[16];
     struct cli_share shares[MAYFLY_SHARES_MAX];

@@ -239,7 +239,8 @@ static int open_files(struct cli_request *request)
     request->disk_count++;
     snprintf(request->files_option, sizeof(request->files_option), "files=%u",
              index);
-    if (cli_add_guest_option(request, request->files_option))
+    if (!request->restore &&
+        cli_add_guest_option(request, request->files_option))
         return CLI_FAILED;
     return cli_open_files(request->files, &request->open_disks[index]);
 }

@@ -243,12 +243,14 @@ int mayfly_load(struct mayfly *vm, int image_fd, char *error);
  * Instead of mayfly_load: the guest goes on from the snapshot that
  * `snapshot_fd`, the caller's, is open on. Options that say what is in the
  * guest (memory, arguments, environment) have no effect; disks and networks are
- * given in the same number as before, disks of the same size. The file must
+ * given in the same number as before, disks of the same size. Guest options, a
+ * page of them at most, go before those that it was started with: "ip=0:...",
+ * "hostname=..."; without any it keeps what it has. The file must
  * stay as it is until the VM is destroyed (if it is cut short, the VM ends); it
  * may be closed at once. Returns 0; -ENOEXEC (not a snapshot, or one that is
  * damaged or of another release); -ENOTSUP (this host lacks what it needs);
- * -EINVAL (the options do not fit); -EBUSY (a VM went on from it, and only one
- * may) or another negative errno.
+ * -EINVAL or -E2BIG (the options do not fit); -EBUSY (a VM went on from it, and
+ * only one may) or another negative errno.
  */
 int mayfly_restore(struct mayfly *vm, int snapshot_fd, char *error);
 

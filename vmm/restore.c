@@ -87,6 +87,40 @@ static int write_field(const struct mayfly *vm, size_t offset, const void *from,
     write_field(vm, offsetof(struct mf_boot, field), &(value), \
                 sizeof(((struct mf_boot *)0)->field))
 
+/* Copies the options: the caller's may be gone when the VM is reset. */
+static int take_options(struct mayfly *vm, char *error)
+{
+    const char *const *at = vm->options.guest_options;
+
+    for (; at && *at; at++, vm->clone_optc++) {
+        size_t bytes = strlen(*at) + 1;
+
+        if (bytes > sizeof(vm->clone_strings) - vm->clone_bytes)
+            return error_set(error, -E2BIG,
+                             "options for the guest are longer than %zu bytes",
+                             sizeof(vm->clone_strings));
+        memcpy(vm->clone_strings + vm->clone_bytes, *at, bytes);
+        vm->clone_bytes += (uint32_t)bytes;
+    }
+    return 0;
+}
+
+/* Without any, the guest keeps those that it has. */
+static int write_options(struct mayfly *vm)
+{
+    const uint64_t at = MF_CLONE_STRINGS;
+    int result;
+
+    if (vm->clone_optc == 0)
+        return 0;
+    result = gmem_write(&vm->mem, gpa(at), vm->clone_strings, vm->clone_bytes);
+    if (!result)
+        result = WRITE_FIELD(vm, clone_strings, at);
+    if (!result)
+        result = WRITE_FIELD(vm, clone_optc, vm->clone_optc);
+    return result;
+}
+
 static int renew_boot_page(struct mayfly *vm, const struct snapshot *snapshot,
                            char *error)
 {
@@ -113,12 +147,16 @@ static int renew_boot_page(struct mayfly *vm, const struct snapshot *snapshot,
         result = WRITE_FIELD(vm, poll_ns, poll_ns);
     if (!result)
         result = WRITE_FIELD(vm, snapshot, snapshots);
+    if (!result)
+        result = write_options(vm);
     explicit_bzero(&fresh, sizeof(fresh));
     if (!result)
         result = clock_publish(&vm->clock, &vm->mem);
     if (result)
         return error_system(error, result, "cannot write the boot page");
-    event_raise(&vm->native.events, MF_EVENT_GENERATION);
+    /* At a hypercall that offers snapshots it looks by itself. */
+    if (snapshot->header.flags & SNAPSHOT_ONCE)
+        event_raise(&vm->native.events, MF_EVENT_GENERATION);
     return 0;
 }
 
@@ -201,6 +239,9 @@ static int build(struct mayfly *vm, const struct snapshot *snapshot,
     if (result)
         return result;
     vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
+    result = take_options(vm, error);
+    if (result)
+        return result;
     result = vm_connect(vm, snapshot->devices, error);
     if (!result)
         result = restore_renew(vm, snapshot, error);

@@ -114,6 +114,11 @@ struct mayfly {
     struct vm_net nets[MAYFLY_NETS_MAX];
     struct p9 shares[MAYFLY_SHARES_MAX];
     struct vsock vsock; /* if vm_has_sockets() */
+
+    /* What a VM that goes on from a snapshot tells the guest's runtime anew. */
+    uint32_t clone_optc;
+    uint32_t clone_bytes;
+    char clone_strings[MF_PAGE_BYTES];
 };
 
 static inline bool vm_has_sockets(const struct mayfly_options *options)

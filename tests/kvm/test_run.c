@@ -115,7 +115,7 @@ Test(run, does_without_arguments_and_environment)
 
 Test(run, passes_the_longest_arguments_and_refuses_a_byte_more)
 {
-    static char longest[0x1f000];
+    static char longest[0x1e000];
     const char *args[] = {longest, NULL};
     struct mayfly_options options = {.args = args, .out = -1, .err = -1};
     char error[MAYFLY_ERROR_BYTES];

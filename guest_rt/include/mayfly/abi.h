@@ -45,6 +45,7 @@
  *  0x12000  fault stacks, one page each
  *  0x15000  the upcall stack, one page
  *  0x16000  arguments and environment, as many bytes as they need
+ *  0x34000  options of a VM that goes on from a snapshot
  *  0x35000  what does not fit into the device page, whole devices at a time
  *  0x40000  the lowest address of an image's segments
  *   ...     image, [page tables], a guard page, the stack, free memory
@@ -58,7 +59,8 @@
 #define MF_FAULT_STACKS      0x12000ull /* MF_FAULT_STACK_COUNT pages */
 #define MF_UPCALL_STACK      0x15000ull
 #define MF_STRINGS           0x16000ull
-#define MF_STRINGS_BYTES_MAX 0x1f000ull /* arguments and environment */
+#define MF_STRINGS_BYTES_MAX 0x1e000ull /* arguments and environment */
+#define MF_CLONE_STRINGS     0x34000ull /* one page; since 1.2 */
 #define MF_RINGS             0x35000ull /* up to MF_IMAGE_BASE */
 #define MF_IMAGE_BASE        0x40000ull
 #define MF_RAM_LOW_END       0xc0000000ull  /* 3 GiB */
@@ -170,10 +172,16 @@ struct mf_note {
 /*
  * A VM may go on from a snapshot, and many from the same one. Before it does,
  * the monitor changes mf_boot.generation, puts a fresh seed there, writes the
- * clock, the devices' configurations and the terminals' flags, and raises
- * MF_EVENT_GENERATION. Monotonic time goes on from where it was; real time is
- * right. What must not be the same in two VMs (random state, identifiers made
- * of it, addresses) the guest makes anew before its program goes on.
+ * clock, the devices' configurations and the terminals' flags, and, unless the
+ * guest is at MF_HC_SNAPSHOT or MF_HC_CALL, raises MF_EVENT_GENERATION.
+ * Monotonic time goes on from where it was; real time is right. What must not
+ * be the same in two VMs (random state, identifiers made of it, addresses) the
+ * guest makes anew before its program goes on.
+ *
+ * Options for the runtime that this VM was given (its addresses, its name) are
+ * clone_optc strings from clone_strings on; they go before those behind the
+ * environment. Without any, those that the VM in the snapshot had been given
+ * stay.
  */
 #define MF_EVENT_GENERATION 61u
 
@@ -413,7 +421,10 @@ struct mf_boot {
     uint64_t fault_address; /* MF_NOTE_FAULT_ADDRESS: the last page fault's */
     uint64_t fault_rax;     /* ... and rax of the code that caused it */
     uint64_t flush_rax;     /* MF_NOTE_PAGING: rax of the last #UD's code */
-    uint64_t reserved0[11];
+    uint64_t clone_strings; /* see MF_EVENT_GENERATION; 0: none; since 1.2 */
+    uint32_t clone_optc;    /* how many */
+    uint32_t reserved4;
+    uint64_t reserved0[9];
 
     /*
      * The event word: the monitor sets bits, atomically; the guest clears
@@ -542,7 +553,9 @@ MF_ABI_AT(mf_boot, page_root, 0x108);
 MF_ABI_AT(mf_boot, fault_address, 0x110);
 MF_ABI_AT(mf_boot, fault_rax, 0x118);
 MF_ABI_AT(mf_boot, flush_rax, 0x120);
-MF_ABI_AT(mf_boot, reserved0, 0x128);
+MF_ABI_AT(mf_boot, clone_strings, 0x128);
+MF_ABI_AT(mf_boot, clone_optc, 0x130);
+MF_ABI_AT(mf_boot, reserved0, 0x138);
 MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
 MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);
