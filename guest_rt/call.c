@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "guest_rt/generation.h"
 #include "guest_rt/hypercall.h"
-#include "guest_rt/sched.h"
 
 static mayfly_function *find(const struct mayfly_export *exports, size_t count,
                              const char *name)
@@ -15,14 +15,6 @@ static mayfly_function *find(const struct mayfly_export *exports, size_t count,
         if (strcmp(exports[i].name, name) == 0)
             return exports[i].call;
     return NULL;
-}
-
-/* Hands over the last answer and takes the next call. */
-static void next_call(struct mf_call *call)
-{
-    mf_lock();
-    mf_hypercall(MF_HC_CALL, (uint64_t)(uintptr_t)call, 0);
-    mf_unlock();
 }
 
 int mayfly_serve_calls(const struct mayfly_export *exports, size_t count,
@@ -44,7 +36,8 @@ int mayfly_serve_calls(const struct mayfly_export *exports, size_t count,
         size_t out_bytes = 0, out_room;
         mayfly_function *function;
 
-        next_call(&call);
+        /* Hands over the last answer and takes the next call. */
+        generation_offer(MF_HC_CALL, (uint64_t)(uintptr_t)&call);
         out_room = call.out_room < room ? call.out_room : room;
         function = find(exports, count, call.name);
         call.result = -ENOSYS;

@@ -32,7 +32,6 @@ struct stream {
     size_t bytes;          /* its size */
     size_t filled;         /* bytes copied into it */
     size_t posted;         /* of these, added to the ring */
-    bool open;
 };
 
 /* The queues of a console without ports (virtio 1.2, 5.3.2). */
@@ -60,34 +59,27 @@ static struct stream err = {
     .buffer = err_buffer,
     .bytes = sizeof(err_buffer),
 };
-static bool in_open;
 static bool ready;
 
 /* ---- Start ----------------------------------------------------------- */
 
-/* Opens console number `index`. Returns its flags. */
-static uint32_t open_console(unsigned index)
-{
-    struct console *console = &consoles[index];
-
-    if (device_open(&console->device, VIRTIO_ID_CONSOLE, index,
-                    UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE, console->rings,
-                    QUEUES))
-        return MF_DEVICE_IN_CLOSED | MF_DEVICE_OUT_CLOSED;
-    return console->device.entry->flags;
-}
-
 static void find_consoles(void)
 {
-    uint32_t flags;
-
     if (ready)
         return;
-    flags = open_console(0);
-    in_open = !(flags & MF_DEVICE_IN_CLOSED);
-    out.open = !(flags & MF_DEVICE_OUT_CLOSED);
-    err.open = !(open_console(1) & MF_DEVICE_OUT_CLOSED);
+    for (unsigned i = 0; i < 2; i++)
+        device_open(&consoles[i].device, VIRTIO_ID_CONSOLE, i,
+                    UINT64_C(1) << VIRTIO_CONSOLE_F_SIZE, consoles[i].rings,
+                    QUEUES);
     ready = true;
+}
+
+/* Each time: another VM that goes on may have something else there. */
+static bool is_open(const struct console *console, uint32_t closed)
+{
+    const struct mf_device *entry = console->device.entry;
+
+    return entry && !(entry->flags & closed);
 }
 
 /* ---- Output ---------------------------------------------------------- */
@@ -112,7 +104,7 @@ static void reap_stream(struct stream *stream)
 /* Waits until the device has written out everything. Returns 0 or -EIO. */
 static int drain_stream(struct stream *stream)
 {
-    if (!stream->open)
+    if (!is_open(stream->console, MF_DEVICE_OUT_CLOSED))
         return 0;
     reap_stream(stream);
     if (ring_in_flight(ring_of(stream)) > 0) {
@@ -222,7 +214,7 @@ long console_writev(int fd, const struct iovec *iov, int count)
     int error;
 
     find_consoles();
-    if (!(fd == 1 ? out : err).open)
+    if (!is_open(&consoles[fd == 2], MF_DEVICE_OUT_CLOSED))
         return -EBADF;
     total = file_check_pieces(iov, count);
     if (total <= 0)
@@ -277,7 +269,7 @@ long console_readv(const struct iovec *iov, int count)
     long total;
 
     find_consoles();
-    if (!in_open)
+    if (!is_open(&consoles[0], MF_DEVICE_IN_CLOSED))
         return -EBADF;
     total = file_check_pieces(iov, count);
     if (total <= 0)
@@ -293,7 +285,7 @@ int console_input_begin(void *buffer, size_t bytes)
     struct iovec piece = {buffer, bytes};
 
     find_consoles();
-    if (!in_open)
+    if (!is_open(&consoles[0], MF_DEVICE_IN_CLOSED))
         return -EBADF;
     post_input(&piece, 1);
     return 0;

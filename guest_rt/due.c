@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is done when the runtime's lock is free: others' turns, signals. */
+#include "guest_rt/generation.h"
 #include "guest_rt/thread.h"
 
 void mf_note_due(void)
@@ -14,6 +15,8 @@ void mf_note_due(void)
 void mf_due(void)
 {
     do {
+        if (generation_due)
+            generation_due();
         mf_lock();
         mf_runtime_lock.due = false;
         if (signal_host_look)

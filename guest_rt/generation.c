@@ -2,23 +2,29 @@
 /* What is done when the VM goes on from a snapshot. */
 #include "guest_rt/generation.h"
 
-#include <errno.h>
-#include <mayfly/snapshot.h>
+#include <sys/auxv.h>
 
 #include "guest_rt/hypercall.h"
+#include "guest_rt/runtime.h"
 #include "guest_rt/sched.h"
 
-#define CALLS_MAX 32
+#pragma weak upcall_watch_always
+#include "guest_rt/upcall.h"
 
-static struct {
-    void (*call)(void *argument);
-    void *argument;
-} calls[CALLS_MAX];
+#define EVENT (UINT64_C(1) << MF_EVENT_GENERATION)
 
-static unsigned call_count;
 static uint64_t seen; /* a VM starts with generation 0 */
 
-void generation_check(void)
+/* For who reads it from now on. Those who have, such as musl, keep theirs. */
+static void renew_auxiliary(void)
+{
+    void *random = (void *)getauxval(AT_RANDOM);
+
+    if (random)
+        mf_random_fill(random, 16);
+}
+
+void generation_check(bool many)
 {
     struct mf_boot *boot = mf_boot_page();
     uint64_t now = __atomic_load_n(&boot->generation, __ATOMIC_ACQUIRE);
@@ -26,38 +32,32 @@ void generation_check(void)
     if (now == seen)
         return;
     seen = now;
-    __atomic_and_fetch(&boot->events, ~(UINT64_C(1) << MF_EVENT_GENERATION),
-                       __ATOMIC_ACQ_REL);
-    for (unsigned i = 0; i < call_count; i++)
-        calls[i].call(calls[i].argument);
+    __atomic_and_fetch(&boot->events, ~EVENT, __ATOMIC_ACQ_REL);
+    mf_lock();
+    renew_auxiliary();
+    if (clock_jumped)
+        clock_jumped();
+    if (inet_renew)
+        inet_renew(many);
+    /* Last: what the program does about it finds the rest done. */
+    if (on_clone_tell)
+        on_clone_tell(many);
+    mf_unlock();
 }
 
-int mayfly_on_clone(void (*call)(void *argument), void *argument)
+void generation_due(void)
 {
-    int result = 0;
-
+    if (mf_runtime_lock.depth > 0)
+        return;
     mf_lock();
-    if (call_count < CALLS_MAX) {
-        calls[call_count].call = call;
-        calls[call_count++].argument = argument;
-    } else {
-        errno = ENOMEM;
-        result = -1;
-    }
-    mf_unlock();
-    return result;
+    generation_check(false);
+    if (on_clone_run)
+        on_clone_run();
+    mf_runtime_lock.depth--; /* the caller sees to what is due */
 }
 
-int mayfly_snapshot_point(void)
+void generation_watch(void)
 {
-    const uint32_t asked =
-        __atomic_load_n(&mf_boot_page()->snapshot, __ATOMIC_RELAXED);
-    long result = 0;
-
-    if (!(asked >> MF_SNAPSHOT_POINT & 1))
-        return 0;
-    mf_lock();
-    result = mf_hypercall(MF_HC_SNAPSHOT, MF_SNAPSHOT_POINT, 0);
-    mf_unlock();
-    return result == 1;
+    if (upcall_watch_always)
+        upcall_watch_always(EVENT);
 }

@@ -28,7 +28,7 @@ long mf_hypercall(unsigned number, uint64_t a, uint64_t b)
     else
         result = mf_hypercall_out(number, a, b);
     if (generation_check)
-        generation_check();
+        generation_check(number == MF_HC_SNAPSHOT || number == MF_HC_CALL);
     return result;
 }
 

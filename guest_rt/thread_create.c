@@ -63,6 +63,27 @@ static void inherit(struct thread *thread, const struct thread *parent)
     memcpy(thread->name, parent->name, sizeof(thread->name));
 }
 
+/*
+ * The C library gives a thread its parent's word against stack overflows, from
+ * its start or its parent's. Each gets one of its own: of two clones, the
+ * threads that they make have different ones. Where it is, is the platform's
+ * ABI (the compiler's %fs:0x28); one byte is 0, as musl has it, against
+ * strings.
+ */
+#define CANARY_AT 0x28
+
+static void renew_canary(void *tls)
+{
+    uint64_t *canary = (uint64_t *)((char *)tls + CANARY_AT), parents;
+
+    __asm__("mov %%fs:%c1, %0" : "=r"(parents) : "i"(CANARY_AT));
+    /* Who makes threads in another way may have something else there. */
+    if (!user_can_write(canary, sizeof(*canary)) || *canary != parents)
+        return;
+    mf_random_fill(canary, sizeof(*canary));
+    *canary &= ~UINT64_C(0xff00);
+}
+
 static long create(int (*start)(void *), void *stack, unsigned long flags,
                    void *argument, int *parent_tid, void *tls, int *child_tid)
 {
@@ -73,8 +94,10 @@ static long create(int (*start)(void *), void *stack, unsigned long flags,
     inherit(thread, thread_current);
     thread->start = start;
     thread->start_argument = argument;
-    if (flags & CLONE_SETTLS)
+    if (flags & CLONE_SETTLS) {
+        renew_canary(tls);
         thread->fs_base = (uint64_t)tls;
+    }
     if (flags & CLONE_PARENT_SETTID)
         *parent_tid = thread->tid;
     if (flags & CLONE_CHILD_SETTID)

@@ -3,6 +3,7 @@
 #include "guest_rt/upcall.h"
 
 #include "guest_rt/asm.h"
+#include "guest_rt/generation.h"
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/thread.h"
@@ -17,7 +18,8 @@ void mf_upcall_enter(struct upcall_frame *frame, void *vectors);
 extern const char mf_upcall_entry[];
 static const char *const entry __attribute__((used)) = mf_upcall_entry;
 
-#define TIMER (UINT64_C(1) << MF_EVENT_TIMER)
+#define TIMER      (UINT64_C(1) << MF_EVENT_TIMER)
+#define GENERATION (UINT64_C(1) << MF_EVENT_GENERATION)
 
 /* A deadline counts as reached that much before: clocks are not that exact. */
 #define EARLY_NS 20000u
@@ -96,6 +98,8 @@ static void deliver(uint64_t events)
         watched_came |= ours;
         mf_note_due();
     }
+    if (events & GENERATION && generation_due)
+        generation_due(); /* before anything that is the program's */
     if (events & program.events) {
         /* Nobody else runs in there: it cannot wait for them. */
         mf_lock();
