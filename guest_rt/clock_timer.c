@@ -2,6 +2,8 @@
 /* Timers on any clock. */
 #include "clock_timer.h"
 
+#include <stddef.h>
+
 #include "runtime.h"
 #include "syscalls.h"
 #include "thread.h"
@@ -43,6 +45,7 @@ static void fire(struct timer *timer)
     uint64_t again_ns;
 
     if (clock_timer_now_ns(self->clock) >= self->target_ns) {
+        clock_watch_remove(&self->watch);
         self->reached(self);
         return;
     }
@@ -53,6 +56,21 @@ static void fire(struct timer *timer)
     timer_start(timer, again_ns);
 }
 
+static bool counts_real_time(clockid_t clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_TAI;
+}
+
+/* Real time has jumped: the guess was wrong. */
+static void jump(struct clock_watch *watch)
+{
+    struct clock_timer *self =
+        (struct clock_timer *)((char *)watch -
+                               offsetof(struct clock_timer, watch));
+
+    timer_start(&self->timer, guess(self));
+}
+
 void clock_timer_start(struct clock_timer *timer, uint64_t target_ns,
                        uint64_t pause_ns)
 {
@@ -60,6 +78,9 @@ void clock_timer_start(struct clock_timer *timer, uint64_t target_ns,
 
     timer->timer.fire = fire;
     timer->target_ns = target_ns;
+    timer->watch.jumped = jump;
+    if (counts_real_time(timer->clock))
+        clock_watch_add(&timer->watch);
     deadline_ns = guess(timer);
     if (deadline_ns < now_ns + pause_ns)
         deadline_ns = now_ns + pause_ns;
@@ -71,6 +92,7 @@ void clock_timer_start(struct clock_timer *timer, uint64_t target_ns,
 void clock_timer_stop(struct clock_timer *timer)
 {
     timer_stop(&timer->timer);
+    clock_watch_remove(&timer->watch);
 }
 
 uint64_t clock_timer_next(const struct clock_timer *timer, uint64_t now_ns,

@@ -13,10 +13,12 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "clock_jump.h"
 #include "sched.h"
 
 struct clock_timer {
     struct timer timer;
+    struct clock_watch watch;
     clockid_t clock;
     uint64_t target_ns;   /* by that clock, while it runs */
     uint64_t interval_ns; /* its owner's; 0: once */

@@ -296,8 +296,7 @@
     X(283, timerfd_create, 2, FULL, "")                                       \
     X(284, eventfd, 1, FULL, "")                                              \
     X(285, fallocate, 4, FULL, "")                                            \
-    X(286, timerfd_settime, 4, PARTIAL,                                       \
-      "TFD_TIMER_CANCEL_ON_SET has no effect")                                \
+    X(286, timerfd_settime, 4, FULL, "")                                      \
     X(287, timerfd_gettime, 2, FULL, "")                                      \
     X(288, accept4, 4, FULL, "")                                              \
     X(289, signalfd4, 4, FULL, "")                                            \

@@ -4,6 +4,7 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "guest_rt/clock_jump.h"
 #include "guest_rt/cpu_clock.h"
 #include "guest_rt/hypercall.h"
 #include "guest_rt/runtime.h"
@@ -110,27 +111,59 @@ long __mayfly_sys_nanosleep(long wanted, long left)
     return __mayfly_sys_clock_nanosleep(CLOCK_MONOTONIC, 0, wanted, left);
 }
 
-int sched_block(uint64_t deadline_ns) __attribute__((weak));
+#pragma weak sched_block
+#pragma weak sched_wake
+
+/* When a sleep ends. */
+struct sleep {
+    bool real; /* in real time, which may jump; else monotonic */
+    uint64_t end_ns;
+    struct clock_watch watch;
+    struct thread *thread; /* that sleeps */
+};
+
+static struct sleep read_sleep(long clock, long flags, uint64_t ns)
+{
+    struct sleep sleep = {.end_ns = ns, .thread = thread_current};
+
+    if (!(flags & TIMER_ABSTIME))
+        sleep.end_ns = saturating_add(mf_clock_monotonic(), ns);
+    else
+        sleep.real =
+            (clockid_t)clock == CLOCK_REALTIME || (clockid_t)clock == CLOCK_TAI;
+    return sleep;
+}
+
+/* In monotonic time, as it looks now; 0: it is over. */
+static uint64_t sleep_deadline(const struct sleep *sleep)
+{
+    uint64_t now_ns;
+
+    if (!sleep->real)
+        return sleep->end_ns;
+    now_ns = mf_clock_realtime();
+    return sleep->end_ns <= now_ns
+               ? 0
+               : saturating_add(mf_clock_monotonic(), sleep->end_ns - now_ns);
+}
 
 /* The same without the scheduler, where only the host has signals. */
-static int sleep_alone(uint64_t deadline_ns)
+static int sleep_alone(const struct sleep *sleep)
 {
-    uint64_t *events = &mf_boot_page()->events;
+    uint64_t *events = &mf_boot_page()->events, deadline_ns;
     struct thread *self = thread_current;
 
-    if (!signal_host_look) {
-        mf_sleep_until(deadline_ns);
-        return 0;
-    }
     self->signals.handled = false;
-    while (mf_clock_monotonic() < deadline_ns) {
+    while (mf_clock_monotonic() < (deadline_ns = sleep_deadline(sleep))) {
         uint64_t until_ns = mf_sleep_deadline(deadline_ns);
         uint64_t seen = __atomic_and_fetch(
             events, ~(UINT64_C(1) << MF_EVENT_SIGNAL), __ATOMIC_ACQ_REL);
 
-        mf_lock();
-        signal_host_look();
-        mf_unlock();
+        if (signal_host_look) {
+            mf_lock();
+            signal_host_look();
+            mf_unlock();
+        }
         if (self->signals.handled)
             return -EINTR;
         mf_hypercall(MF_HC_WAIT, seen, until_ns);
@@ -138,39 +171,47 @@ static int sleep_alone(uint64_t deadline_ns)
     return 0;
 }
 
+static void jump(struct clock_watch *watch)
+{
+    struct sleep *sleep =
+        (struct sleep *)((char *)watch - offsetof(struct sleep, watch));
+
+    sched_wake(sleep->thread);
+}
+
+static int block_until(struct sleep *sleep)
+{
+    int result;
+
+    if (sleep->real) {
+        sleep->watch.jumped = jump;
+        clock_watch_add(&sleep->watch);
+    }
+    do
+        result = sched_block(sleep_deadline(sleep));
+    while (result == 0 || (result == -ETIMEDOUT &&
+                           sleep_deadline(sleep) > mf_clock_monotonic()));
+    if (sleep->real)
+        clock_watch_remove(&sleep->watch);
+    return result;
+}
+
 /* Sleeps until then, or until a handler has run. Returns 0 or -EINTR. */
-static int sleep_until(uint64_t deadline_ns)
+static int sleep_until(struct sleep *sleep)
 {
     struct thread *self = thread_current;
     int result;
 
     if (!sched_block)
-        return sleep_alone(deadline_ns);
+        return sleep_alone(sleep);
     do {
         mf_lock();
         self->signals.handled = false;
-        do
-            result = sched_block(deadline_ns);
-        while (result == 0);
+        result = block_until(sleep);
         mf_unlock();
     } while (result == -EINTR && !self->signals.handled &&
              !(self->cancel && *self->cancel));
     return result == -EINTR ? -EINTR : 0;
-}
-
-/* When a sleep ends, in monotonic time; 0: already. */
-static uint64_t sleep_deadline(long clock, long flags, uint64_t ns)
-{
-    uint64_t now_ns;
-
-    if (!(flags & TIMER_ABSTIME))
-        return saturating_add(mf_clock_monotonic(), ns);
-    if ((clockid_t)clock != CLOCK_REALTIME && (clockid_t)clock != CLOCK_TAI)
-        return ns;
-    now_ns = mf_clock_realtime();
-    if (ns <= now_ns)
-        return 0;
-    return saturating_add(mf_clock_monotonic(), ns - now_ns);
 }
 
 static long check_sleep_clock(long clock)
@@ -193,7 +234,8 @@ long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
                                   long left)
 {
     struct timespec time;
-    uint64_t deadline_ns, ns;
+    struct sleep sleep;
+    uint64_t ns;
     long error = check_sleep_clock(clock);
 
     if (!error)
@@ -202,12 +244,13 @@ long __mayfly_sys_clock_nanosleep(long clock, long flags, long wanted,
         error = timespec_to_ns(&time, &ns);
     if (error)
         return error;
-    deadline_ns = sleep_deadline(clock, flags, ns);
-    error = sleep_until(deadline_ns);
+    sleep = read_sleep(clock, flags, ns);
+    error = sleep_until(&sleep);
     if (error && left && !(flags & TIMER_ABSTIME)) {
         uint64_t now_ns = mf_clock_monotonic();
 
-        time = ns_to_timespec(deadline_ns > now_ns ? deadline_ns - now_ns : 0);
+        time =
+            ns_to_timespec(sleep.end_ns > now_ns ? sleep.end_ns - now_ns : 0);
         if (USER_PUT(left, time))
             return -EFAULT;
     }

@@ -28,7 +28,8 @@ struct event {
  * handles makes pauses: nothing would be gained by going faster.
  */
 struct posix_timer {
-    struct clock_timer clock;
+    struct clock_timer clock; /* counts real time only up to a given one */
+    clockid_t wanted;         /* the clock as it was asked for */
     struct signal_entry entry;
     struct event event;
     int overrun; /* of the last signal that was delivered */
@@ -167,6 +168,7 @@ static long create(clockid_t clock, const struct event *wanted, int *id)
         return -EINVAL;
     *timer = (struct posix_timer){
         .clock = {.clock = counted, .reached = reached},
+        .wanted = counted,
         .event = event,
         .used = true,
     };
@@ -249,6 +251,11 @@ static void set(struct posix_timer *timer, bool absolute, uint64_t value_ns,
     timer->again = false;
     timer->overrun = 0;
     timer->clock.interval_ns = interval_ns;
+    timer->clock.clock = timer->wanted;
+    /* When real time jumps, an interval is as long as before. */
+    if (!absolute &&
+        (timer->wanted == CLOCK_REALTIME || timer->wanted == CLOCK_TAI))
+        timer->clock.clock = CLOCK_MONOTONIC;
     if (!value_ns)
         return;
     if (!absolute)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
+#include "guest_rt/clock_jump.h"
 #include "guest_rt/file.h"
 #include "guest_rt/pool.h"
 #include "guest_rt/runtime.h"
@@ -16,8 +17,13 @@ struct timer_file {
     struct timer timer;
     struct file *file;
     clockid_t clock;
+    bool real;            /* set for a real time, and not for an interval */
+    bool cancels;         /* TFD_TIMER_CANCEL_ON_SET */
+    bool canceled;        /* real time has jumped since */
+    uint64_t target_ns;   /* when it fires next: real or monotonic time */
     uint64_t interval_ns; /* 0: fires once */
     uint64_t expirations; /* that were not read */
+    struct clock_watch watch;
 };
 
 static uint64_t add(uint64_t a, uint64_t b)
@@ -25,22 +31,58 @@ static uint64_t add(uint64_t a, uint64_t b)
     return a + b < a ? UINT64_MAX : a + b;
 }
 
+/* By the clock that its target is of. */
+static uint64_t now_of(const struct timer_file *self)
+{
+    return self->real ? mf_clock_realtime() : mf_clock_monotonic();
+}
+
+static void start(struct timer_file *self)
+{
+    uint64_t now, deadline_ns = self->target_ns;
+
+    if (self->real) {
+        now = mf_clock_realtime();
+        deadline_ns = add(mf_clock_monotonic(),
+                          deadline_ns > now ? deadline_ns - now : 0);
+    }
+    timer_start(&self->timer, deadline_ns);
+}
+
 /* Intervals that nobody saw are counted, not gone through. */
 static void fire(struct timer *timer)
 {
     struct timer_file *self = (struct timer_file *)timer;
-    uint64_t now = mf_clock_monotonic(), late = 0, missed;
+    uint64_t now = now_of(self), missed;
 
+    if (now < self->target_ns) {
+        start(self); /* real time is not as far as it looked */
+        return;
+    }
     self->expirations++;
     if (self->interval_ns) {
-        if (now > timer->deadline_ns)
-            late = now - timer->deadline_ns;
-        missed = late / self->interval_ns;
+        missed = (now - self->target_ns) / self->interval_ns;
         self->expirations += missed;
-        timer_start(timer,
-                    add(timer->deadline_ns, (missed + 1) * self->interval_ns));
+        self->target_ns =
+            add(self->target_ns, (missed + 1) * self->interval_ns);
+        start(self);
     }
     file_wake(self->file, EPOLLIN);
+}
+
+/* Real time has jumped. */
+static void jump(struct clock_watch *watch)
+{
+    struct timer_file *self =
+        (struct timer_file *)((char *)watch -
+                              offsetof(struct timer_file, watch));
+
+    if (timer_is_running(&self->timer))
+        start(self);
+    if (self->cancels) {
+        self->canceled = true;
+        file_wake(self->file, EPOLLIN);
+    }
 }
 
 /* ---- The file ----------------------------------------------------------- */
@@ -55,11 +97,16 @@ static long read_timer(struct file *file, const struct iovec *iov, int count,
         return -EINVAL;
     if (!self->expirations && file->flags & O_NONBLOCK)
         source_poll();
-    while (!self->expirations) {
+    while (!self->expirations && !self->canceled) {
         int error = file_block(file);
 
         if (error)
             return error;
+    }
+    if (self->canceled) {
+        self->canceled = false;
+        self->expirations = 0;
+        return -ECANCELED;
     }
     memcpy(iov->iov_base, &self->expirations, sizeof(self->expirations));
     self->expirations = 0;
@@ -68,7 +115,9 @@ static long read_timer(struct file *file, const struct iovec *iov, int count,
 
 static uint32_t poll_timer(struct file *file)
 {
-    return ((struct timer_file *)file->data)->expirations ? EPOLLIN : 0;
+    const struct timer_file *self = file->data;
+
+    return self->expirations || self->canceled ? EPOLLIN : 0;
 }
 
 static int stat_timer(struct file *file, struct stat *stat)
@@ -84,6 +133,7 @@ static void release(struct file *file)
     struct timer_file *self = file->data;
 
     timer_stop(&self->timer);
+    clock_watch_remove(&self->watch);
     pool_free(self, sizeof(*self));
 }
 
@@ -107,6 +157,7 @@ static long create(int clock, int flags)
     if (!self)
         return -ENOMEM;
     self->timer.fire = fire;
+    self->watch.jumped = jump;
     self->clock = clock;
     self->file = file_create(&timer_ops, self, O_RDWR | (flags & TFD_NONBLOCK));
     if (self->file)
@@ -154,20 +205,19 @@ static void tell(const struct timer_file *self, struct itimerspec *result)
     result->it_value = timespec_of(left);
 }
 
-/* The monotonic time at which a timer with this value fires first. */
-static uint64_t deadline_of(const struct timer_file *self, uint64_t value,
-                            bool absolute)
+/* Sets when a timer with this value fires first. */
+static void set_target(struct timer_file *self, uint64_t value, int flags)
 {
-    bool is_real =
-        self->clock == CLOCK_REALTIME || self->clock == CLOCK_REALTIME_ALARM;
-    uint64_t now = mf_clock_monotonic(), real;
+    bool absolute = flags & TFD_TIMER_ABSTIME;
 
-    if (!absolute)
-        return add(now, value);
-    if (!is_real)
-        return value;
-    real = mf_clock_realtime();
-    return value > real ? add(now, value - real) : now;
+    self->real = absolute && (self->clock == CLOCK_REALTIME ||
+                              self->clock == CLOCK_REALTIME_ALARM);
+    self->cancels = self->real && flags & TFD_TIMER_CANCEL_ON_SET;
+    self->target_ns = absolute ? value : add(mf_clock_monotonic(), value);
+    if (self->real)
+        clock_watch_add(&self->watch);
+    else
+        clock_watch_remove(&self->watch);
 }
 
 static long set(struct timer_file *self, int flags,
@@ -186,9 +236,10 @@ static long set(struct timer_file *self, int flags,
         tell(self, old);
     self->interval_ns = interval;
     self->expirations = 0;
+    self->canceled = false;
+    set_target(self, value, flags);
     if (value)
-        timer_start(&self->timer,
-                    deadline_of(self, value, flags & TFD_TIMER_ABSTIME));
+        start(self);
     else
         timer_stop(&self->timer);
     return 0;
