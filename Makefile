@@ -246,7 +246,7 @@ build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o build/obj/fuzz/library.a
 INET := $(addprefix guest_rt/,sched_timer socket_file socket_inet \
 	socket_inet_option socket_ioctl socket_tcp socket_tcp_data \
 	socket_tcp_events socket_tcp_option socket_udp socket_udp_option \
-	lwip/inet_card lwip/inet_config lwip/inet_port lwip/inet_stack \
+	lwip/inet_card lwip/inet_clone lwip/inet_config lwip/inet_port lwip/inet_stack \
 	lwip/inet_tcp lwip/inet_time)
 LWIP_PARTS := $(shell guest_rt/lwip/build --parts)
 INET_CC := $(CLANG) $(CFLAGS) $(CLANG_WARN) $(FUZZ) -DMAYFLY_LWIP_CHECKS \

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "guest_rt/hypercall.h"
 #include "guest_rt/option.h"
 #include "guest_rt/vfs.h"
 
@@ -11,6 +12,8 @@
 
 static char text[FILE_BYTES];
 static size_t used;
+static bool ours;            /* it was written here */
+static uint64_t written_for; /* mf_boot.generation */
 
 static void append(const char *words, size_t length)
 {
@@ -56,13 +59,21 @@ static bool exists(const char *path)
     return true;
 }
 
+static uint64_t read_generation(void)
+{
+    return __atomic_load_n(&mf_boot_page()->generation, __ATOMIC_ACQUIRE);
+}
+
 void hosts_write(void)
 {
     const char *name = option_get("hostname", 0), *entry;
 
+    written_for = read_generation();
     vfs_make_directories("/etc", 0755);
-    if (exists("/etc/hosts"))
+    /* A VM that goes on with other options, that is. */
+    if (ours ? !mf_boot_page()->clone_optc : exists("/etc/hosts"))
         return;
+    ours = true;
     used = 0;
     append_line("127.0.0.1", 9, "localhost");
     append_line("::1", 3, "localhost");
@@ -71,4 +82,11 @@ void hosts_write(void)
     for (unsigned i = 0; (entry = option_get("connect", i)); i++)
         append_entry(entry);
     vfs_write_file("/etc/hosts", text, used);
+}
+
+/* vfs.h: before each path. The VM may be another one, with other options. */
+void vfs_follow_network(void)
+{
+    if (read_generation() != written_for)
+        vfs_start_network();
 }

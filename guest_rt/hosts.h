@@ -5,7 +5,8 @@
 
 /*
  * Writes /etc/hosts: this VM's names, and those of "connect=" (socket_vsock.h).
- * What the program or its archive has put there stays.
+ * What the program or its archive has put there stays. Called again in a VM
+ * that goes on from a snapshot, whose options may be others.
  */
 void hosts_write(void);
 

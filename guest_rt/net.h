@@ -66,6 +66,12 @@ struct nic {
 /* Returns the card if it is open, or NULL (net_setup.c). */
 struct nic *nic_get(unsigned index);
 
+/*
+ * Reads the card's address anew, which is another one in a VM that goes on from
+ * a snapshot. What else does not change stays (net_setup.c).
+ */
+void nic_renew(struct nic *nic);
+
 /* Whether the link is up now (net_setup.c). */
 bool nic_read_link(const struct nic *nic);
 

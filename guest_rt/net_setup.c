@@ -148,6 +148,18 @@ static uint32_t read_abilities(const struct nic *nic)
     return can;
 }
 
+void nic_renew(struct nic *nic)
+{
+    if (device_has_feature(&nic->device, VIRTIO_NET_F_MAC)) {
+        device_read_config(&nic->device,
+                           offsetof(struct virtio_net_config, mac), nic->mac,
+                           sizeof(nic->mac));
+    } else {
+        mf_random_fill(nic->mac, sizeof(nic->mac));
+        nic->mac[0] = 2; /* locally administered, of one station (5.1.4.2) */
+    }
+}
+
 /* Reads what does not change (5.1.4). */
 static void read_config(struct nic *nic)
 {
@@ -157,14 +169,7 @@ static void read_config(struct nic *nic)
         device_read_config(&nic->device,
                            offsetof(struct virtio_net_config, mtu), &nic->mtu,
                            sizeof(nic->mtu));
-    if (device_has_feature(&nic->device, VIRTIO_NET_F_MAC)) {
-        device_read_config(&nic->device,
-                           offsetof(struct virtio_net_config, mac), nic->mac,
-                           sizeof(nic->mac));
-    } else {
-        mf_random_fill(nic->mac, sizeof(nic->mac));
-        nic->mac[0] = 2; /* locally administered, of one station (5.1.4.2) */
-    }
+    nic_renew(nic);
 }
 
 /* How large buffers have to be, and how many there are (5.1.6.3.1). */

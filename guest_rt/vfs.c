@@ -164,6 +164,8 @@ int vfs_start(void)
     static bool begun, done;
     static struct thread *starter;
 
+    if (done && vfs_follow_network)
+        vfs_follow_network();
     if (done || (begun && (!sched_current || sched_current() == starter)))
         return vfs_root ? 0 : -ENOMEM;
     mutex_lock(&starting);

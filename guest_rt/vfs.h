@@ -195,6 +195,7 @@ int vfs_mount(const char *path, struct vnode *root);
 void vfs_start_archive(void);                       /* archive.c */
 void vfs_start_disks(void) __attribute__((weak));   /* mount= */
 void vfs_start_network(void) __attribute__((weak)); /* /etc/resolv.conf */
+void vfs_follow_network(void) __attribute__((weak));
 
 /* Before the network's: share= (p9_mount.c), in every program with paths. */
 void vfs_start_shares(void);

@@ -6,7 +6,8 @@
 /*
  * lwIP runs without threads of its own, under the runtime's lock: it is called
  * by the socket layer (socket_*.c), by a card's source when frames have come
- * (inet_card.c) and by timers (inet_time.c). Each of them calls
+ * (inet_card.c), by timers (inet_time.c), and when the VM has become another
+ * one (inet_clone.c). Each of them calls
  *
  *   inet_enter();   clocks go on that stood still while nothing happened
  *   ...             any of lwIP's functions
@@ -85,12 +86,21 @@ void inet_leave(void);
  */
 int inet_wait_address(void);
 
+/*
+ * Gives a card that is down the addresses of its options, and takes it up.
+ * Without an option, networks that have DHCP are asked.
+ */
+void inet_card_configure(struct inet_card *card);
+
 /* Cards in use, and one of them; they are added once and stay. */
 unsigned inet_card_count(void);
 struct inet_card *inet_card_get(unsigned index);
 
 /* The card that is this interface, or NULL. */
 struct inet_card *inet_card_of(const struct netif *netif);
+
+/* DHCP is asked anew: it may take as long as at first. */
+void inet_renew_wait(void);
 
 /* The n-th name server, or NULL. */
 const ip_addr_t *inet_name_server(unsigned index);
@@ -116,6 +126,14 @@ void inet_lead_answer(ip_addr_t *from, uint16_t port);
 /* Reads the option of that card. Returns whether what it says is valid. */
 bool inet_config_read(unsigned card, struct inet_config *config);
 
+/* ---- inet_clone.c ---- */
+
+/*
+ * The VM is another one: makes anew what is not to be the same in two. `many`:
+ * there are others that go on from the same snapshot. Within inet_enter().
+ */
+void inet_become_another(bool many);
+
 /* ---- inet_card.c ---- */
 
 /* Opens card `index` and makes it an interface. Returns 0 or -errno. */
@@ -134,6 +152,9 @@ void inet_card_flush(struct inet_card *card, bool now);
 extern uint16_t inet_sending_mss;
 
 /* ---- inet_tcp.c ---- */
+
+/* Makes anew what sequence numbers and ports of connections are made of. */
+void inet_tcp_renew(void);
 
 /* Prepares a new connection, before it is used. */
 void inet_tcp_init(struct tcp_pcb *pcb);
@@ -157,7 +178,7 @@ void inet_tcp_trim(void);
 
 /* ---- inet_time.c ---- */
 
-/* Starts what has to tick at first. */
+/* Starts what has to tick at first, and when all begins anew. */
 void inet_time_start(void);
 
 /* Lets clocks go on that stood still; see above. */

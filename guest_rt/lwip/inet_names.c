@@ -11,9 +11,9 @@
 /*
  * musl asks the servers of /etc/resolv.conf, and 127.0.0.1 without that file.
  * It is written when the program walks its first path, from the options of
- * --net. What DHCP says comes later than that: then queries to 127.0.0.1 go to
- * the server it named, unless the program has one of its own there, and answers
- * come back as if from 127.0.0.1.
+ * --net, and again in a VM that goes on with others. What DHCP says comes later
+ * than that: then queries to 127.0.0.1 go to the server it named, unless the
+ * program has one of its own there, and answers come back as if from 127.0.0.1.
  */
 #define NAME_PORT  53
 #define FILE_BYTES 512u
@@ -38,15 +38,24 @@ static void append(char text[FILE_BYTES], const char *words)
         memcpy(text + used, words, more + 1);
 }
 
+struct own_file {
+    const char *path;
+    char text[FILE_BYTES]; /* as we wrote it, or empty */
+};
+
 /* What a program or its archive has put there stays. */
-static void write_file(const char *path, const char *text)
+static void write_file(struct own_file *file, const char text[FILE_BYTES])
 {
-    if (*text && !exists(path))
-        vfs_write_file(path, text, strlen(text));
+    if (!*text || strcmp(text, file->text) == 0 ||
+        (!*file->text && exists(file->path)))
+        return;
+    memcpy(file->text, text, FILE_BYTES);
+    vfs_write_file(file->path, text, strlen(text));
 }
 
 static void write_servers(void)
 {
+    static struct own_file servers = {.path = "/etc/resolv.conf"};
     char text[FILE_BYTES] = "", address[IPADDR_STRLEN_MAX];
     struct inet_config config;
 
@@ -59,7 +68,7 @@ static void write_servers(void)
             append(text, "\n");
         }
     }
-    write_file("/etc/resolv.conf", text);
+    write_file(&servers, text);
 }
 
 /* vfs.h: before the first path is walked. */

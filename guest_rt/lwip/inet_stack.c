@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "guest_rt/generation.h"
 #include "guest_rt/lwip/hooks.h"
 #include "guest_rt/lwip/inet.h"
 #include "guest_rt/option.h"
@@ -20,8 +21,10 @@
 
 static struct inet_card cards[CARDS_MAX];
 static unsigned card_count;
-static bool started;
+static bool started, ready;
 static unsigned depth; /* of inet_enter() */
+static bool another;   /* the VM is, and the stack does not know it yet */
+static bool many;      /* ... and there are more of it */
 static struct wait_queue address_waiters;
 
 unsigned inet_card_count(void)
@@ -56,10 +59,20 @@ const ip_addr_t *inet_name_server(unsigned index)
 
 /* ---- Calls --------------------------------------------------------------- */
 
+static void follow_generation(void)
+{
+    if (!another || !ready)
+        return;
+    another = false;
+    inet_become_another(many);
+}
+
 void inet_enter(void)
 {
-    if (depth++ == 0)
-        inet_time_enter();
+    if (depth++ > 0)
+        return;
+    inet_time_enter();
+    follow_generation();
 }
 
 void inet_leave(void)
@@ -68,6 +81,7 @@ void inet_leave(void)
         depth--;
         return;
     }
+    follow_generation(); /* it may have happened since */
     /* What arrives here may make more: two ends of one connection talk. */
     netif_poll_all();
     depth--;
@@ -75,6 +89,20 @@ void inet_leave(void)
         inet_card_expect(&cards[i], 0); /* it may wait for an address */
         inet_card_flush(&cards[i], false);
     }
+}
+
+/* generation.h. In the middle of something here it waits for the end of that.
+ */
+void inet_renew(bool are_many)
+{
+    if (!started)
+        return;
+    many = are_many || (another && many);
+    another = true;
+    if (depth > 0 || !ready)
+        return;
+    inet_enter();
+    inet_leave();
 }
 
 /* ---- Addresses ----------------------------------------------------------- */
@@ -108,11 +136,8 @@ static void add_ip6(struct inet_card *card)
         netif_ip6_addr_set_state(&card->netif, at, IP6_ADDR_PREFERRED);
 }
 
-/*
- * Addresses come before the card is up: then it announces them once. Without
- * an option, networks that have DHCP are asked.
- */
-static void configure(struct inet_card *card)
+/* Addresses come before the card is up: then it announces them once. */
+void inet_card_configure(struct inet_card *card)
 {
     struct inet_config *config = &card->config;
 
@@ -143,15 +168,21 @@ static bool waits_for_address(void)
     return false;
 }
 
+static uint64_t wait_end_ns; /* 0: nobody has waited yet */
+
+void inet_renew_wait(void)
+{
+    wait_end_ns = 0;
+}
+
 int inet_wait_address(void)
 {
-    static uint64_t deadline;
     int error = 0;
 
-    if (!deadline)
-        deadline = mf_clock_monotonic() + ADDRESS_WAIT_NS;
+    if (!wait_end_ns)
+        wait_end_ns = mf_clock_monotonic() + ADDRESS_WAIT_NS;
     while (waits_for_address() && error != -ETIMEDOUT) {
-        error = wait_on(&address_waiters, deadline);
+        error = wait_on(&address_waiters, wait_end_ns);
         if (error == -EINTR)
             return error;
     }
@@ -174,6 +205,7 @@ int inet_start(void)
     if (started)
         return 0;
     started = true;
+    generation_watch();
     lwip_init();
     /* A whole segment of TCP's fits: nothing here is cut. */
     netif_get_by_index(1)->mtu = 0;
@@ -184,7 +216,8 @@ int inet_start(void)
             card_count++;
     inet_enter();
     for (unsigned i = 0; i < card_count; i++)
-        configure(&cards[i]);
+        inet_card_configure(&cards[i]);
+    ready = true;
     inet_leave();
     return 0;
 }

@@ -75,19 +75,27 @@ static void copy_address(uint64_t words[2], const ip_addr_t *address)
         words[0] = ip4_addr_get_u32(ip_2_ip4(address));
 }
 
+static uint64_t isn_key[2];
+
+void inet_tcp_renew(void)
+{
+    isn_key[0] = 0;
+    tcp_init(); /* where ports are looked for */
+}
+
 u32_t inet_tcp_isn(const ip_addr_t *local, u16_t local_port,
                    const ip_addr_t *remote, u16_t remote_port)
 {
-    static uint64_t key[2];
     uint64_t words[5];
 
-    if (!key[0])
-        mf_random_fill(key, sizeof(key));
+    while (!isn_key[0])
+        mf_random_fill(isn_key, sizeof(isn_key));
     copy_address(&words[0], local);
     copy_address(&words[2], remote);
     words[4] = (uint64_t)local_port << 16 | remote_port;
     /* It advances by one every 4 us. */
-    return (u32_t)(hash_words(key, words, 5) + mf_clock_monotonic() / 4000u);
+    return (u32_t)(hash_words(isn_key, words, 5) +
+                   mf_clock_monotonic() / 4000u);
 }
 
 /* ---- Segments ------------------------------------------------------------ */

@@ -11,6 +11,7 @@
 
 #include <linux/sockios.h>
 
+#include "guest_rt/generation.h"
 #include "guest_rt/option.h"
 #include "guest_rt/runtime.h"
 #include "guest_rt/sched_timer.h"
@@ -70,8 +71,16 @@ void inet_memory_free(void *memory)
     free(memory);
 }
 
+void generation_watch(void)
+{
+}
+
+static bool moved; /* to another address */
+
 const char *option_get(const char *key, unsigned index)
 {
+    if (moved && strcmp(key, "ip") == 0 && index == 0)
+        return "0:10.0.0.3/24,gw=10.0.0.1,ip6=fd00::3/64";
     return strcmp(key, "ip") == 0 && index == 0
                ? "0:10.0.0.2/24,gw=10.0.0.1,ip6=fd00::2/64"
                : NULL;
@@ -190,6 +199,11 @@ struct nic *nic_get(unsigned index)
 {
     (void)index;
     return &card;
+}
+
+void nic_renew(struct nic *nic)
+{
+    memcpy(nic->mac, own_mac, sizeof(own_mac));
 }
 
 bool nic_read_link(const struct nic *nic)
@@ -534,6 +548,15 @@ static void pass_time(void)
     now_ns = end;
 }
 
+/* The VM goes on from a snapshot. */
+static void become_another(void)
+{
+    unsigned how = next();
+
+    moved = how & 2;
+    inet_renew(how & 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     input = data;
@@ -564,6 +587,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         default:
             if (op & 8)
                 close_one(op >> 4 & 7);
+            else if (op >> 4 == 15)
+                become_another();
             else
                 pass_time();
         }
