@@ -365,11 +365,13 @@ static int start_connecting(struct vsock_socket *one,
     long port = 0;
     int error;
 
-    if (!own) {
+    /* The host's loopback may be listed: whoever listens here comes first. */
+    if (!own || !socket_vsock_find_local(one, to)) {
         socket_vsock_start();
         port = socket_vsock_route(one, to);
+        own = own && port < 0;
     }
-    if (port < 0)
+    if (!own && port < 0)
         return (int)port;
     one->remote = *to;
     error = choose_local(one, own);

@@ -6,6 +6,8 @@
  *                         other, and sends back what comes
  *   streams poll N        the same, by epoll
  *   streams vsock N       the same, by AF_VSOCK
+ *   streams hold          accepts one, takes a byte of it, comes to a snapshot
+ *                         point, tells what it reads then, and serves another
  *   streams ask HOST PORT connects, sends a line, prints the answer
  *   streams within        both ends in this VM
  */
@@ -13,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vm_sockets.h>
+#include <mayfly/snapshot.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -118,6 +121,25 @@ static int serve(int family, int count, int polls)
     return 0;
 }
 
+static int hold(void)
+{
+    int listener = listen_at(AF_INET), fd = accept(listener, NULL, NULL);
+    int restored;
+    char byte;
+
+    if (fd < 0 || read(fd, &byte, 1) != 1)
+        fail("accept");
+    fflush(stdout);
+    restored = mayfly_snapshot_point();
+    printf("restored %d: ", restored);
+    echo(fd);
+    close(fd);
+    fd = accept(listener, NULL, NULL);
+    print_peer(fd);
+    echo(fd);
+    return 0;
+}
+
 static int ask(const char *host, const char *port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *to;
@@ -178,11 +200,13 @@ int main(int argc, char **argv)
         return serve(AF_INET, atoi(argv[2]), 1);
     if (argc == 3 && strcmp(argv[1], "vsock") == 0)
         return serve(AF_VSOCK, atoi(argv[2]), 0);
+    if (argc == 2 && strcmp(argv[1], "hold") == 0)
+        return hold();
     if (argc == 4 && strcmp(argv[1], "ask") == 0)
         return ask(argv[2], argv[3]);
     if (argc == 2 && strcmp(argv[1], "within") == 0)
         return within();
-    fprintf(stderr, "streams: serve N | poll N | vsock N | ask HOST PORT | "
-                    "within\n");
+    fprintf(stderr, "streams: serve N | poll N | vsock N | hold | "
+                    "ask HOST PORT | within\n");
     return 2;
 }
