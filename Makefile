@@ -14,6 +14,7 @@ FUZZ_SECONDS ?= 600
 SOAK_BOOTS ?= 100000
 SOAK_ROUNDS ?= 10000000
 SOAK_CUTS ?= 200
+SOAK_RESETS ?= 100000
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -382,9 +383,12 @@ bench: ## Measure; writes build/bench/
 	$(BUILD) all
 	@tests/bench/run
 
-soak: ## Boot SOAK_BOOTS (100000) guests, SOAK_ROUNDS (10^7) between threads, a model
+soak: ## Boot SOAK_BOOTS (100000) guests, reset as many, 10^7 rounds between threads, a model
 	@.ci/setup build test images
-	$(BUILD) all program-images build/tests/host/cli build/tests/threads/host
+	$(BUILD) all program-images build/tests/host/cli build/tests/host/kvm \
+		build/tests/threads/host
+	MAYFLY_TEST_RESETS=$(SOAK_RESETS) build/tests/host/kvm --color=never \
+		--filter 'reset/leaves_nothing*' </dev/null
 	MAYFLY_TEST_OUTPUT_MIB=1024 build/tests/host/cli --color=never \
 		--filter 'files/many_mib*' </dev/null
 	tests/model/run 3

@@ -415,6 +415,8 @@ void io_stop(struct io *io)
     atomic_store(&io->active, false);
     atomic_store(&io->kicked, false);
     io->started = false;
+    /* Whoever serves them now is to be kicked. */
+    vdev_set_poll(io->set, io->mask, false);
 }
 
 bool io_kick(struct io *io)

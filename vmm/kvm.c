@@ -125,6 +125,16 @@ void kvm_report_failures(const struct kvm *kvm)
         os_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, (uintptr_t)&cap);
 }
 
+bool kvm_show_triple_faults(const struct kvm *kvm)
+{
+    struct kvm_enable_cap cap = {
+        .cap = KVM_CAP_X86_TRIPLE_FAULT_EVENT,
+        .args = {1},
+    };
+
+    return os_ioctl(kvm->vm_fd, KVM_ENABLE_CAP, (uintptr_t)&cap) == 0;
+}
+
 int kvm_tsc_khz(const struct kvm *kvm)
 {
     return os_ioctl(kvm->vm_fd, KVM_GET_TSC_KHZ, 0);

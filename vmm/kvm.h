@@ -54,6 +54,12 @@ MUST_CHECK int kvm_get_dirty(const struct kvm *kvm, unsigned slot,
  */
 void kvm_report_failures(const struct kvm *kvm);
 
+/*
+ * Has KVM show a shutdown that it has decided on and not told yet, so that it
+ * can be taken back (struct kvm_vcpu_events). Returns whether it does.
+ */
+bool kvm_show_triple_faults(const struct kvm *kvm);
+
 /* The rate of the VM's time-stamp counter in kHz, or a negative errno. */
 MUST_CHECK int kvm_tsc_khz(const struct kvm *kvm);
 

@@ -315,7 +315,8 @@ struct mayfly_result {
 };
 
 /*
- * Runs the guest on the calling thread until it ends. Returns 0 and fills
+ * Runs the guest on the calling thread until it ends, which may be another one
+ * each time. Returns 0 and fills
  * `*result`, whatever the guest did; a negative errno if the host failed. Once
  * per VM, and again after each MAYFLY_AT_SNAPSHOT or reset.
  */
@@ -377,10 +378,12 @@ int mayfly_snapshot(struct mayfly *vm, int fd, char *error);
  * Makes a VM whose run has ended, however it did, what mayfly_restore() had
  * made of it: memory, registers and devices, but for what is new in each VM
  * (seed, generation, time). Much faster than another VM. mayfly_run() may be
- * called again. Returns 0; -EINVAL if it was not restored with
- * options.resettable; -EPERM if its image edits its page tables, so that it may
- * have changed what this does not bring back: destroy it; or another negative
- * errno: destroy it, too.
+ * called again. What came for the guest meanwhile (mayfly_stop, mayfly_signal,
+ * mayfly_request_snapshot) is gone with it. Disks keep what was written to
+ * them, and limits of rates count on. Returns 0; -EINVAL if it was not restored
+ * with options.resettable; -EPERM if its image edits its page tables, so that
+ * it may have changed what this does not bring back: destroy it; or another
+ * negative errno: destroy it, too, it does not run any more.
  */
 int mayfly_reset(struct mayfly *vm, char *error);
 

@@ -46,6 +46,7 @@ int reset_prepare(struct mayfly *vm)
     vm->reset->marks = (uint64_t *)(vm->reset + 1);
     vm->reset->log = vm->reset->marks + bits / sizeof(uint64_t);
     vm->ram.marks = vm->reset->marks;
+    vm->vcpu.triple_faults = kvm_show_triple_faults(&vm->kvm);
     return 0;
 }
 
@@ -58,16 +59,25 @@ static int build_return_page(struct mayfly *vm, const struct snapshot *snapshot)
     return gmem_write(&vm->ram, gpa(MACHINE_RETURN_PAGE), &page, sizeof(page));
 }
 
+static size_t data_bytes(const struct snapshot *snapshot)
+{
+    return snapshot->header.file_bytes - snapshot->header.data_at;
+}
+
 int reset_keep(struct mayfly *vm, struct snapshot *snapshot)
 {
     int result = snapshot_map_data(snapshot, &vm->reset->data);
 
+    if (!result)
+        result = snapshot_guard_range(vm->reset->data, data_bytes(snapshot),
+                                      snapshot->fd, &vm->memory_lost);
     if (result)
         return result;
     vm->reset->own_count =
         machine_own_ranges(&vm->machine, &vm->image, vm->reset->own);
     if (vm->machine.has_return_page && build_return_page(vm, snapshot))
         return -EFAULT;
+    vm->vcpu.returning = return_code(MACHINE_RETURN_PAGE);
     vm->reset->snapshot = *snapshot;
     snapshot->state = NULL;
     return 0;
@@ -80,8 +90,7 @@ void reset_finish(struct mayfly *vm)
     if (!reset)
         return;
     if (reset->data)
-        os_munmap((void *)reset->data, reset->snapshot.header.file_bytes -
-                                           reset->snapshot.header.data_at);
+        os_munmap((void *)reset->data, data_bytes(&reset->snapshot));
     snapshot_close(&reset->snapshot);
     vm->ram.marks = vm->mem.marks = NULL;
     os_munmap(reset, reset->bytes);
@@ -183,7 +192,8 @@ static int copy_memory(struct mayfly *vm)
             return (int)copied;
         vm->stats.reset_pages += (uint64_t)copied;
     }
-    return 0;
+    /* What came from where the file was cut short is not what it was. */
+    return atomic_load(&vm->memory_lost) ? -EIO : 0;
 }
 
 /* ---- All of it --------------------------------------------------------- */
@@ -205,21 +215,43 @@ static int reload_vcpu(struct mayfly *vm)
     const struct vcpu_state *state = &vm->reset->snapshot.state->vcpu;
     const struct vcpu_state entry = return_entry(state, MACHINE_RETURN_PAGE);
 
-    return vcpu_load_registers(&vm->vcpu, &vm->machine, &entry);
+    int result = vcpu_load_registers(&vm->vcpu, &vm->machine, &entry);
+
+    if (vm->image.upcall_entry)
+        vcpu_allow_interrupts(&vm->vcpu);
+    return result;
+}
+
+/*
+ * What this thread and others had in mind for the guest that is gone. Limits of
+ * devices' rates are the VM's, not the guest's: they stay.
+ */
+static void forget_plans(struct mayfly *vm)
+{
+    if (vm->has_io)
+        io_stop(&vm->io);
+    signals_forget(&vm->signals);
+    event_stop_waiting(&vm->native.events);
+    atomic_store(&vm->signalled, false);
+    atomic_store(&vm->computing, false);
+    atomic_store(&vm->stop, false);
+    atomic_store(&vm->snapshot_wanted, false);
+    vm->unfinished = false;
+    vm->io_exits = 0;
+    vm->told = 0;
 }
 
 static int reset_vm(struct mayfly *vm, char *error)
 {
     int result = 0;
 
-    if (vm->has_io)
-        io_stop(&vm->io);
+    forget_plans(vm);
     /*
      * What KVM has under way belongs to the guest that is gone. A hypercall is
      * over for it when the guest goes on somewhere else.
      */
     if (!vm->stopped_by_hypercall)
-        result = vcpu_complete(&vm->vcpu);
+        result = vcpu_abandon(&vm->vcpu);
     if (!result)
         result = copy_memory(vm);
     if (!result)
@@ -228,9 +260,6 @@ static int reset_vm(struct mayfly *vm, char *error)
         result = reload_vcpu(vm);
     if (result)
         return error_system(error, result, "cannot reset the VM");
-    atomic_store(&vm->stop, false);
-    atomic_store(&vm->snapshot_wanted, false);
-    vm->told = 0;
     return restore_renew(vm, &vm->reset->snapshot, error);
 }
 
@@ -247,7 +276,9 @@ int mayfly_reset(struct mayfly *vm, char *error)
                          "that way cannot be reset");
     if (atomic_load(&vm->memory_lost))
         return error_set(error, -EIO, "the file of its snapshot was cut short");
+    vm->loaded = false; /* half of a reset is nothing to go on with */
     result = reset_vm(vm, error);
+    vm->loaded = !result;
     vm->stats.resets += !result;
     vm->os_calls += os_calls - calls;
     return result;

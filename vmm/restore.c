@@ -166,6 +166,7 @@ static void note_call(struct mayfly *vm, const struct snapshot *snapshot)
     vm->at_call = snapshot->header.flags & SNAPSHOT_IN_CALL;
     vm->call_at = snapshot->state->vcpu.regs[MF_RDI];
     vm->at_snapshot = false;
+    vm->fresh = true;
 }
 
 int restore_renew(struct mayfly *vm, const struct snapshot *snapshot,

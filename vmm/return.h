@@ -16,6 +16,7 @@
 
 /* What the instructions pop, the first one first. */
 struct return_frame {
+    uint64_t fs_base, gs_base;
     uint64_t rdi, rdx, rax;
     uint64_t rip, cs, rflags, rsp, ss;
 };
@@ -25,7 +26,7 @@ struct return_frame {
 struct return_page {
     uint8_t xsave[RETURN_XSAVE_BYTES] __attribute__((aligned(64)));
     struct return_frame frame;
-    uint8_t code[16];
+    uint8_t code[48];
 };
 
 /*
@@ -35,6 +36,9 @@ struct return_page {
  */
 void return_build(struct return_page *page, const struct vcpu_state *state,
                   uint64_t xcr0);
+
+/* The instructions of the page that is at guest address `at`. */
+struct mf_range return_code(uint64_t at);
 
 /*
  * The general registers to begin with, so that the guest whose page is at guest

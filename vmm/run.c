@@ -19,19 +19,40 @@
 
 /* ---- Signals ------------------------------------------------------------ */
 
-/* The vCPU that this thread runs, for the signal handler. */
+/* For the signal handler: the vCPU that this thread runs, and its timer. */
 static _Thread_local struct vcpu *running;
+static _Thread_local int running_timer;
 
-static void on_kick(int number)
+/* Ticks of VMs that this thread does not run: each has ended its timer. */
+static _Thread_local volatile unsigned strays;
+
+static void end_timer(int timer)
+{
+    const struct itimerspec none = {0};
+    int saved = errno;
+
+    syscall(SYS_timer_settime, timer, 0, &none, NULL);
+    errno = saved;
+    strays++;
+}
+
+static void on_kick(int number, siginfo_t *info, void *context)
 {
     (void)number;
-    if (running)
+    (void)context;
+    if (info->si_code == SI_TIMER &&
+        (!running || info->si_timerid != running_timer))
+        end_timer(info->si_timerid);
+    else if (running)
         vcpu_interrupt(running);
 }
 
 static int install_kick(void)
 {
-    struct sigaction action = {.sa_handler = on_kick};
+    struct sigaction action = {
+        .sa_sigaction = on_kick,
+        .sa_flags = SA_SIGINFO,
+    };
 
     return os_sigaction(MAYFLY_KICK_SIGNAL, &action, NULL);
 }
@@ -84,6 +105,20 @@ bool mayfly_signal(struct mayfly *vm, int number)
 
 /* ---- Before and after ---------------------------------------------------- */
 
+/*
+ * A number for this thread that no other one of the process ever has;
+ * pthread_self() may be that of one that has ended.
+ */
+static uint64_t this_thread(void)
+{
+    static _Atomic uint64_t last;
+    static _Thread_local uint64_t number;
+
+    if (!number)
+        number = atomic_fetch_add(&last, 1) + 1;
+    return number;
+}
+
 /* The tick interrupts one thread: the one that runs the VM now. */
 static int make_tick(struct mayfly *vm, char *error)
 {
@@ -95,7 +130,7 @@ static int make_tick(struct mayfly *vm, char *error)
     if (result)
         return error_system(error, result, "cannot make the tick's timer");
     vm->run_thread = thread;
-    vm->run_self = pthread_self();
+    vm->run_number = this_thread();
     return 0;
 }
 
@@ -106,9 +141,7 @@ int vm_prepare_run(struct mayfly *vm, char *error)
     if (!vm->loaded)
         return error_set(error, -EINVAL, "this VM has no image");
     if (vm->tick.made)
-        return pthread_equal(vm->run_self, pthread_self())
-                   ? 0
-                   : make_tick(vm, error);
+        return vm->run_number == this_thread() ? 0 : make_tick(vm, error);
     if (vm->options.snapshots) {
         result = snapshot_check(vm, error);
         if (result)
@@ -380,12 +413,18 @@ static int handle(struct mayfly *vm, const struct vcpu_stop *stop,
     return -EINVAL;
 }
 
-/* Host time at which the guest wants its timer event; UINT64_MAX: never. */
+/*
+ * Host time at which the guest wants its timer event, or has to end;
+ * UINT64_MAX: never.
+ */
 static uint64_t timer_due(const struct mayfly *vm)
 {
     uint64_t guest_ns = upcall_deadline(&vm->upcalls);
 
-    return guest_ns ? clock_host_from_guest(&vm->clock, guest_ns) : UINT64_MAX;
+    if (!guest_ns)
+        return vm->deadline_ns;
+    return min_u64(vm->deadline_ns,
+                   clock_host_from_guest(&vm->clock, guest_ns));
 }
 
 /*
@@ -453,9 +492,14 @@ static int run(struct mayfly *vm, uint64_t timeout_ns,
 {
     int failure;
 
+    running_timer = vm->tick.timer;
     running = &vm->vcpu;
+    if (vm->strays != strays) {
+        vm->strays = strays;
+        vm->tick.next_ns = 0; /* perhaps it was this one's */
+    }
     atomic_store(&vm->thread, vm->run_thread);
-    vm->at_snapshot = vm->at_call = false;
+    vm->at_snapshot = vm->at_call = vm->fresh = false;
     vm->deadline_ns = deadline(timeout_ns);
     failure = run_until_end(vm, result, error);
     if (!failure)

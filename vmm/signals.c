@@ -45,3 +45,8 @@ void signals_serve(struct signal_line *line)
     atomic_fetch_and(&line->sent, ~sent);
     event_raise(line->events, MF_EVENT_SIGNAL);
 }
+
+void signals_forget(struct signal_line *line)
+{
+    atomic_store(&line->sent, 0);
+}

@@ -47,6 +47,9 @@ static inline bool signals_are_waiting(const struct signal_line *line)
     return atomic_load_explicit(&line->sent, memory_order_relaxed) != 0;
 }
 
+/* The guest for which they came is gone. On the thread that runs the VM. */
+void signals_forget(struct signal_line *line);
+
 /* Shows them to the guest. On the thread that runs the VM. */
 void signals_serve(struct signal_line *line);
 

@@ -184,6 +184,11 @@ void snapshot_close(struct snapshot *snapshot);
 MUST_CHECK int snapshot_guard(const struct gmem *ram, int fd,
                               atomic_bool *lost);
 
+/* The same for memory that is not the guest's. snapshot_unguard() ends it too.
+ */
+MUST_CHECK int snapshot_guard_range(const void *start, size_t bytes, int fd,
+                                    atomic_bool *lost);
+
 /* The memory is about to go. Does nothing if it was not guarded. */
 void snapshot_unguard(atomic_bool *lost);
 

@@ -19,7 +19,7 @@
  * access ends, and notes that this VM has lost memory. It knows memory by these
  * entries; one belongs to whoever has put its `lost` there.
  */
-#define GUARDS_MAX 512
+#define GUARDS_MAX 8192 /* three for each VM at most */
 
 static struct guard {
     _Atomic(atomic_bool *) lost; /* NULL: free */
@@ -81,30 +81,46 @@ static int install(void)
     return os_sigaction(SIGBUS, &action, &before);
 }
 
-static int add_guard(const struct gmem_region *region, atomic_bool *lost)
+static int add_guard(const void *start, size_t bytes, atomic_bool *lost)
 {
     for (unsigned i = 0; i < GUARDS_MAX; i++) {
         atomic_bool *nobody = NULL;
 
         if (!atomic_compare_exchange_strong(&guards[i].lost, &nobody, lost))
             continue;
-        atomic_store(&guards[i].start, (uintptr_t)region->host);
-        atomic_store(&guards[i].end, (uintptr_t)region->host + region->bytes);
+        atomic_store(&guards[i].start, (uintptr_t)start);
+        atomic_store(&guards[i].end, (uintptr_t)start + bytes);
         return 0;
     }
     return -EMFILE;
 }
 
-int snapshot_guard(const struct gmem *ram, int fd, atomic_bool *lost)
+/* Whether the file cannot be cut short. */
+static bool is_sealed(int fd)
 {
     int seals = (int)os_syscall(SYS_fcntl, fd, F_GET_SEALS);
+
+    return seals >= 0 && (seals & F_SEAL_SHRINK);
+}
+
+int snapshot_guard_range(const void *start, size_t bytes, int fd,
+                         atomic_bool *lost)
+{
     int result = 0;
 
-    if (seals >= 0 && (seals & F_SEAL_SHRINK))
-        return 0; /* it cannot happen */
+    if (is_sealed(fd))
+        return 0;
     result = install();
+    return result ? result : add_guard(start, bytes, lost);
+}
+
+int snapshot_guard(const struct gmem *ram, int fd, atomic_bool *lost)
+{
+    int result = 0;
+
     for (unsigned i = 0; i < ram->count && !result; i++)
-        result = add_guard(&ram->regions[i], lost);
+        result = snapshot_guard_range(ram->regions[i].host,
+                                      ram->regions[i].bytes, fd, lost);
     if (result)
         snapshot_unguard(lost);
     return result;

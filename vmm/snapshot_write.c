@@ -349,7 +349,8 @@ int mayfly_snapshot(struct mayfly *vm, int fd, char *error)
     unsigned long calls = os_calls;
     int result;
 
-    if (!vm->at_snapshot && !vm->at_call)
+    /* One that is reset gets its vector state when it goes on. */
+    if ((!vm->at_snapshot && !vm->at_call) || vm->fresh)
         return error_set(error, -EINVAL,
                          "this VM has not stopped for a snapshot");
     result = snapshot_check(vm, error);

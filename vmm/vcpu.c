@@ -349,7 +349,7 @@ static bool has_event_of_its_own(const struct kvm_vcpu_events *events)
 {
     return events->exception.injected || events->exception.pending ||
            events->interrupt.injected || events->nmi.injected ||
-           events->nmi.pending;
+           events->nmi.pending || events->triple_fault.pending;
 }
 
 /*
@@ -364,10 +364,19 @@ static bool is_in_exception(const struct kvm_regs *regs)
                 MF_FAULT_STACKS + MF_FAULT_STACK_COUNT * MF_PAGE_BYTES);
 }
 
+/* It does not have all of its registers yet. */
+static bool is_returning(const struct vcpu *vcpu)
+{
+    return vcpu->run->s.regs.regs.rip - vcpu->returning.base <
+           vcpu->returning.bytes;
+}
+
 bool vcpu_is_at_rest(const struct vcpu *vcpu)
 {
+    const struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+
     return !has_event_of_its_own(&vcpu->run->s.regs.events) &&
-           !is_in_exception(&vcpu->run->s.regs.regs);
+           !is_in_exception(regs) && !is_returning(vcpu);
 }
 
 void vcpu_allow_interrupts(struct vcpu *vcpu)
@@ -439,6 +448,34 @@ int vcpu_complete(struct vcpu *vcpu)
         return 0;
     /* It cannot have run: there is something more of the same instruction. */
     return result ? result : -EBUSY;
+}
+
+/*
+ * One instruction of ring 3 makes KVM ask for so many pieces at most: it looks
+ * for something else to do after 1024 rounds of a repeated one.
+ */
+#define PIECES_MAX 4096
+
+int vcpu_abandon(struct vcpu *vcpu)
+{
+    int result = -EBUSY;
+
+    for (unsigned i = 0; i < PIECES_MAX && result == -EBUSY; i++)
+        result = vcpu_complete(vcpu);
+    return result;
+}
+
+/*
+ * What KVM was about to do to the guest: exceptions that it had no time to
+ * deliver, the shadow of a `mov ss`. Registers alone do not take that back.
+ */
+static void forget_events(struct vcpu *vcpu)
+{
+    vcpu->run->s.regs.events = (struct kvm_vcpu_events){
+        .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+                 (vcpu->triple_faults ? KVM_VCPUEVENT_VALID_TRIPLE_FAULT : 0),
+    };
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
 }
 
 int vcpu_save(const struct vcpu *vcpu, struct vcpu_state *state)
@@ -527,6 +564,7 @@ int vcpu_load_registers(struct vcpu *vcpu, const struct machine *machine,
     };
     sregs->fs.base = state->fs_base;
     sregs->gs.base = state->gs_base;
+    forget_events(vcpu);
     return 0;
 }
 

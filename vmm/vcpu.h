@@ -22,6 +22,8 @@ struct vcpu {
     int fd;
     struct kvm_run *run; /* shared with KVM */
     size_t run_bytes;
+    bool triple_faults; /* KVM lets us take one back: kvm_show_triple_faults */
+    struct mf_range returning; /* code that loads the rest of a state */
 };
 
 /*
@@ -131,8 +133,16 @@ struct vcpu_state {
 MUST_CHECK int vcpu_complete(struct vcpu *vcpu);
 
 /*
+ * Ends whatever instruction KVM is in the middle of, before other registers are
+ * loaded: what it does to these ones and to memory does not matter any more.
+ * Returns 0 or a negative errno.
+ */
+MUST_CHECK int vcpu_abandon(struct vcpu *vcpu);
+
+/*
  * Whether a completed stop is in the program and not in the middle of an
- * exception: only then struct vcpu_state is all that there is.
+ * exception, or of going on after a reset (return.h): only then struct
+ * vcpu_state is all that there is.
  */
 bool vcpu_is_at_rest(const struct vcpu *vcpu);
 
@@ -147,7 +157,10 @@ MUST_CHECK int vcpu_save(const struct vcpu *vcpu, struct vcpu_state *state);
 MUST_CHECK int vcpu_load(struct vcpu *vcpu, const struct machine *machine,
                          const struct vcpu_state *state, uint64_t xcr0);
 
-/* The same, but for vector state: for a guest that loads that itself. */
+/*
+ * The same, but for vector state: for a guest that loads that itself. Of what
+ * KVM had under way, an exception say, nothing is left.
+ */
 MUST_CHECK int vcpu_load_registers(struct vcpu *vcpu,
                                    const struct machine *machine,
                                    const struct vcpu_state *state);

@@ -89,6 +89,7 @@ struct mayfly {
     struct reset *reset;         /* NULL: it cannot be reset */
     bool from_snapshot;          /* its memory was mapped from one */
     bool stopped_by_hypercall;   /* and not in the middle of something else */
+    bool fresh;                  /* restored or reset, and not run since */
     bool at_call;                /* the guest is in MF_HC_CALL ... */
     uint64_t call_at;            /* ... with its struct mf_call here */
     bool at_snapshot;            /* stopped where one can be taken ... */
@@ -98,8 +99,9 @@ struct mayfly {
 
     struct tick tick;
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
-    pthread_t run_self;   /* the thread that the tick interrupts */
-    pid_t run_thread;     /* the kernel's id of it */
+    uint64_t run_number;  /* of the thread that the tick interrupts ... */
+    pid_t run_thread;     /* ... and the kernel's id of it */
+    unsigned strays;      /* its count when this VM was run last */
     _Atomic pid_t thread; /* the kernel's id of who runs it; 0: nobody */
     atomic_bool stop;     /* mayfly_stop was called */
     atomic_bool resized;  /* mayfly_resize was called, and not heard yet */
