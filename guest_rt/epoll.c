@@ -322,8 +322,8 @@ static int block(struct epoll *epoll, const struct epoll_event *events,
     struct waiting self = {{.wake = wake_waiting}, sched_current()};
     int error;
 
-    if (snapshot_before_wait)
-        snapshot_before_wait();
+    if (snapshot_before_wait && snapshot_before_wait())
+        return has_room(events, most) ? 0 : -EFAULT;
     wait_add(&epoll->waiting, &self.waiter);
     error = sched_block(deadline_ns);
     wait_remove(&self.waiter);

@@ -46,8 +46,8 @@ void generation_watch(void);
 /*
  * A hypercall at which snapshots are taken that many VMs go on from: makes it,
  * with malloc() and standard output in no other thread's hands, and in such a
- * VM calls the program's functions (on_clone.c). Returns its result. Without
- * the lock.
+ * VM calls the program's functions (on_clone.c). Returns its result. With the
+ * lock or without, where the running thread may block.
  */
 long generation_offer(unsigned hypercall, uint64_t argument);
 
@@ -72,8 +72,9 @@ void snapshot_note_listening(void);
  * Called before the program waits in accept(), or for descriptors. If it
  * listens, and this is the first time, and a snapshot is asked for there, this
  * is the moment for it (MF_SNAPSHOT_ACCEPT): all is set up, and nothing has
- * come yet. Weak, for programs that never listen.
+ * come yet. Returns whether it was: then the VM may be another one, and what
+ * was waited for may be there. Weak, for programs that never listen.
  */
-void snapshot_before_wait(void) __attribute__((weak));
+bool snapshot_before_wait(void) __attribute__((weak));
 
 #endif

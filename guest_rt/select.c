@@ -56,8 +56,8 @@ static int block(struct select_one *entries, unsigned count,
 {
     int error;
 
-    if (snapshot_before_wait)
-        snapshot_before_wait();
+    if (snapshot_before_wait && snapshot_before_wait() && look(entries, count))
+        return 0;
     for (unsigned i = 0; i < count; i++) {
         if (!entries[i].file)
             continue;

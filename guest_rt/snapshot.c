@@ -13,13 +13,14 @@ void snapshot_note_listening(void)
     listens = true;
 }
 
-void snapshot_before_wait(void)
+bool snapshot_before_wait(void)
 {
     uint32_t asked =
         __atomic_load_n(&mf_boot_page()->snapshot, __ATOMIC_RELAXED);
 
     if (!listens || done || !(asked >> MF_SNAPSHOT_ACCEPT & 1))
-        return;
+        return false;
     done = true;
-    mf_hypercall(MF_HC_SNAPSHOT, MF_SNAPSHOT_ACCEPT, 0);
+    generation_offer(MF_HC_SNAPSHOT, MF_SNAPSHOT_ACCEPT);
+    return true;
 }

@@ -48,10 +48,11 @@ static void give_locks_back(void)
 
 long generation_offer(unsigned hypercall, uint64_t argument)
 {
-    bool taken = take_locks();
+    bool taken;
     long result;
 
     mf_lock();
+    taken = take_locks();
     generation_watch();
     if (inet_finish_sending)
         inet_finish_sending();

@@ -82,8 +82,9 @@ int socket_wait(struct socket *socket, int flags, uint64_t deadline_ns)
 
 int socket_wait_accept(struct socket *socket, uint64_t deadline_ns)
 {
-    if (snapshot_before_wait && !(socket->file->flags & O_NONBLOCK))
-        snapshot_before_wait();
+    if (snapshot_before_wait && !(socket->file->flags & O_NONBLOCK) &&
+        snapshot_before_wait())
+        return 0;
     return socket_wait(socket, 0, deadline_ns);
 }
 
