@@ -6,6 +6,8 @@
  *   clones connect   the same, with a connection to 10.0.0.1 before
  *   clones busy      threads allocate and print, everywhere, all the time
  *   clones sleep     sleeps until real time is a second further
+ *   clones accept    accepts a connection of its own
+ *   clones epoll     waits for one, and for one to 10.0.0.1 that is there
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -263,6 +266,55 @@ static int be_busy_everywhere(void)
     return 4;
 }
 
+/* ---- Servers --------------------------------------------------------------
+ */
+
+static int listen_at(struct sockaddr_in *own)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    *own = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(80)};
+    inet_aton("127.0.0.1", &own->sin_addr);
+    bind(fd, (struct sockaddr *)own, sizeof(*own));
+    listen(fd, 5);
+    return fd;
+}
+
+static void *connect_later(void *own)
+{
+    usleep(20000);
+    connect(socket(AF_INET, SOCK_STREAM, 0), own, sizeof(struct sockaddr_in));
+    return NULL;
+}
+
+static int accept_one(void)
+{
+    struct sockaddr_in own;
+    int fd = listen_at(&own);
+    pthread_t thread;
+
+    mayfly_on_clone(on_clone, NULL);
+    pthread_create(&thread, NULL, connect_later, &own);
+    printf("accepted %d\n", accept(fd, NULL, NULL) > fd);
+    return 8;
+}
+
+static int wait_for_events(void)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    struct sockaddr_in own;
+    int epoll = epoll_create1(0), listener, connection = connect_to_peer();
+
+    event.data.fd = connection;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, connection, &event);
+    listener = listen_at(&own);
+    event.data.fd = listener;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+    epoll_wait(epoll, &event, 1, -1);
+    printf("event %d\n", event.data.fd == connection);
+    return 9;
+}
+
 /* ---- Real time ----------------------------------------------------------- */
 
 static double seconds(clockid_t id)
@@ -293,5 +345,9 @@ int main(int argc, char **argv)
         return be_busy_everywhere();
     if (strcmp(what, "sleep") == 0)
         return sleep_a_second();
+    if (strcmp(what, "accept") == 0)
+        return accept_one();
+    if (strcmp(what, "epoll") == 0)
+        return wait_for_events();
     return be_cloned(strcmp(what, "connect") == 0);
 }

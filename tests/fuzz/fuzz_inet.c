@@ -142,6 +142,16 @@ void file_put(struct file *file)
     (void)file;
 }
 
+int socket_vsock_create(int domain, int type, int protocol,
+                        struct socket **socket)
+{
+    (void)domain;
+    (void)type;
+    (void)protocol;
+    (void)socket;
+    return -EAFNOSUPPORT;
+}
+
 bool inet_lead_query(ip_addr_t *to, uint16_t port)
 {
     (void)to;

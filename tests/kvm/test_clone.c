@@ -414,6 +414,48 @@ Test(clone, keeps_what_it_is_not_told_anew)
     close(fd);
 }
 
+/* ---- Servers --------------------------------------------------------------
+ */
+
+Test(clone, is_told_before_it_accepts)
+{
+    struct guest first = {
+        .image = "clones",
+        .args = {"accept"},
+        .options = {.snapshots = MAYFLY_SNAPSHOT_ACCEPT},
+    };
+    int fd = take(&first);
+
+    collect_guest(&first);
+    for (int i = 0; i < 3; i++) {
+        struct guest guest = {.restore = true, .image_fd = dup(fd)};
+
+        run_guest(&guest);
+        assert_exited(&guest, 8, NULL);
+        cr_assert_str_eq(strchr(guest.output, '\n'), "\naccepted 1\n");
+        cr_assert(strncmp(guest.output, "told ", 5) == 0, "%s", guest.output);
+    }
+    close(fd);
+}
+
+/* Between the last look at its descriptors and its wait. */
+Test(clone, hears_of_connections_that_it_lost_before_it_waits)
+{
+    static char output[GUEST_OUTPUT_ROOM];
+    struct guest guest = {
+        .restore = true,
+        .image_fd = take_with_net("epoll", output),
+        .options = {.timeout_ns = 10000000000},
+    };
+    int peer = make_net(&guest);
+
+    run_guest(&guest);
+    close(peer);
+    close(net.fd);
+    assert_exited(&guest, 9, NULL);
+    cr_assert(strstr(guest.output, "event 1\n"), "%s", guest.output);
+}
+
 /* ---- Functions of the program -------------------------------------------- */
 
 Test(clone, calls_the_program_while_all_else_stands_still)
