@@ -67,7 +67,7 @@ static void answer(struct broker *broker, uint32_t ticket, int error, int fd)
         memcpy(CMSG_DATA(part), &fd, sizeof(fd));
     }
     if (sendmsg(broker->socket, &message, MSG_NOSIGNAL) < 0)
-        _exit(0);
+        cli_end_at_once(0);
     if (fd >= 0)
         close(fd);
 }
@@ -123,7 +123,7 @@ static void hear_question(struct broker *broker)
     if (bytes == sizeof(question))
         attempt(broker, &question);
     else if (bytes >= 0 || (errno != EAGAIN && errno != EINTR))
-        _exit(0);
+        cli_end_at_once(0);
 }
 
 /* It has come to something, or its time is over. */
@@ -152,7 +152,7 @@ static void work(struct broker *broker)
     files[count] = (struct pollfd){.fd = broker->socket,
                                    .events = count < AT_ONCE ? POLLIN : 0};
     if (poll(files, count + 1, count ? 1000 : -1) < 0 && errno != EINTR)
-        _exit(1);
+        cli_end_at_once(1);
     /* From the end: one that is done gives its place to the last one. */
     for (unsigned i = count; i-- > 0;)
         if (files[i].revents || broker->attempts[i].until <= now_s())
@@ -170,7 +170,7 @@ static _Noreturn void run(struct broker *broker)
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
     if (broker->socket != 3 && dup2(broker->socket, 3) < 0)
-        _exit(1);
+        cli_end_at_once(1);
     broker->socket = 3;
     /* Whoever waits for the end of our output does not wait for the broker. */
     syscall(SYS_close_range, 4, UINT_MAX, 0);

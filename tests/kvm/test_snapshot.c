@@ -261,7 +261,7 @@ Test(snapshot, threads_and_timers_go_on_from_anywhere)
     assert_exited(&second, 3, NULL);
     snprintf(both, sizeof(both), "%s%s", first.output, second.output);
     for (int i = 0; i < 20; i++) {
-        char line[16];
+        char line[32];
 
         snprintf(line, sizeof(line), "tick %d\n", i);
         ticks += strstr(both, line) != NULL;
