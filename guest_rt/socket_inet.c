@@ -11,6 +11,8 @@
 
 /* Weak, for tests of this layer alone. */
 bool socket_vsock_is_inet(void) __attribute__((weak));
+int socket_vsock_create(int domain, int type, int protocol,
+                        struct socket **socket) __attribute__((weak));
 
 #define IP6_NAME_MIN 24u /* without sin6_scope_id (RFC 2133) */
 
