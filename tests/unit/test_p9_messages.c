@@ -7,7 +7,7 @@
 TestSuite(p9_message, .init = set_up, .fini = remove_tree);
 
 /* Sends `bytes` bytes at REQUEST with that length in its header. */
-static int send(uint32_t size, uint32_t bytes, uint32_t answer_bytes)
+static int ask(uint32_t size, uint32_t bytes, uint32_t answer_bytes)
 {
     uint8_t type = ((uint8_t *)at(REQUEST))[4];
 
@@ -68,7 +68,7 @@ Test(p9_message, must_be_whole)
 
         /* A fid that is not there comes after what is missing. */
         for (uint32_t cut = P9_HEADER_BYTES; cut < bytes; cut++)
-            cr_assert_eq(send(cut, cut, room), -EINVAL, "kind %u, %u bytes",
+            cr_assert_eq(ask(cut, cut, room), -EINVAL, "kind %u, %u bytes",
                          kind, cut);
     }
 }
@@ -80,7 +80,7 @@ Test(p9_message, has_nothing_behind_it)
 
         put(0, 1);
         if (!is_write) /* there it would be data */
-            cr_assert_eq(send(request_bytes(), request_bytes(), room), -EINVAL,
+            cr_assert_eq(ask(request_bytes(), request_bytes(), room), -EINVAL,
                          "kind %u", kind);
     }
 }
@@ -89,11 +89,11 @@ Test(p9_message, is_as_long_as_it_says)
 {
     begin(P9_CLUNK);
     put(99, 4);
-    cr_assert_eq(send(12, 11, room), -EINVAL, "longer than what is there");
-    cr_assert_eq(send(11, 200, room), -EBADF, "shorter");
-    cr_assert_eq(send(0, 11, room), -EINVAL);
-    cr_assert_eq(send(UINT32_MAX, 11, room), -EINVAL);
-    cr_assert_eq(send(6, 11, room), -EINVAL);
+    cr_assert_eq(ask(12, 11, room), -EINVAL, "longer than what is there");
+    cr_assert_eq(ask(11, 200, room), -EBADF, "shorter");
+    cr_assert_eq(ask(0, 11, room), -EINVAL);
+    cr_assert_eq(ask(UINT32_MAX, 11, room), -EINVAL);
+    cr_assert_eq(ask(6, 11, room), -EINVAL);
     begin(P9_SYMLINK);
     put(ROOT, 4);
     put_text("a");
@@ -101,7 +101,7 @@ Test(p9_message, is_as_long_as_it_says)
     put(0, 4);
     cr_assert_eq(call(), -EMSGSIZE, "no request without data is so long");
     cr_assert_eq(version(8192, P9_VERSION_NAME), 0);
-    cr_assert_eq(send(8193, 8193, room), -EMSGSIZE, "more than was agreed");
+    cr_assert_eq(ask(8193, 8193, room), -EMSGSIZE, "more than was agreed");
 }
 
 Test(p9_message, without_a_header_is_answered)
