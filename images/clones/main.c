@@ -197,8 +197,10 @@ static int be_cloned(bool connected)
     uint64_t times;
 
     use_all();
-    if (connected)
+    if (connected) {
         connection = connect_to_peer();
+        sleep(2); /* IPv6 has made all known, and would take it back */
+    }
     mayfly_on_clone(on_clone, NULL);
     fflush(stdout);
     if (!mayfly_snapshot_point())
