@@ -79,11 +79,11 @@ EXT4_HOST := $(filter-out guest_rt/ext4/guest_%,$(EXT4))
 IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
 	$(wildcard images/*/main.c))
 SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
-	$(wildcard $(addprefix tests/,$(addsuffix /*.c,unit sched ring kvm cli)))))))
+	$(wildcard $(addprefix tests/,$(addsuffix /*.c,unit sched turns ring kvm cli)))))))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/tests/%, \
 	$(wildcard tests/fuzz/fuzz_*.c))
 GENERATED := build/gen/seccomp_filter.h build/gen/syscall_names.h
-HOST_TESTS := $(filter unit sched ring kvm,$(SUITES))
+HOST_TESTS := $(filter unit sched turns ring kvm,$(SUITES))
 KVM_TESTS := $(filter kvm cli,$(SUITES))
 
 # objects VARIANT,SOURCES

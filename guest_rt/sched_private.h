@@ -44,8 +44,11 @@ void source_look_sometimes(uint64_t now_ns);
  */
 bool source_arm(void);
 
-/* An upcall may have come. */
-void source_begin_due(void);
+/* Whether that is being done, and wakes threads. */
+bool source_is_looking(void);
+
+/* An upcall may have come. Returns whether one has, since the last call. */
+bool source_begin_due(uint64_t now_ns);
 
 /*
  * `thread` runs from now on: sees to it that it is interrupted when due.
@@ -55,6 +58,9 @@ bool source_watch(const struct thread *thread, uint64_t now_ns);
 
 /* A thread has become ready. */
 void source_note_ready(void);
+
+/* The running thread's slice is to end then, and not at the next tick. */
+void source_keep_slice(void);
 
 /* Nobody can run: waits until somebody can, and takes that one. */
 struct thread *sched_idle(void);

@@ -30,6 +30,13 @@
 /* A deadline that the monitor sees by itself is this far away. */
 #define TICK_NS 10000000u
 
+/*
+ * From one interruption of a thread that computes to the next one for a timer.
+ * To tell the monitor of it and to be interrupted takes some 70 us: sleeps that
+ * are no longer than that would leave that thread nothing at all.
+ */
+#define LEFT_ALONE_NS 200000u
+
 static struct source *sources;
 static struct source *cursor;  /* the next to be looked at */
 static uint64_t source_events; /* of all sources */
@@ -38,6 +45,7 @@ static bool looking, idle;
 static uint64_t looked_ns; /* when all were looked at last */
 static uint64_t slice_ns;  /* the upcall's deadline as it was set; 0: none */
 static uint64_t kicked_ns; /* the last one that a kick was made for */
+static uint64_t interrupted_ns; /* when an upcall came last */
 static struct poll idle_poll;
 
 /* ---- Sources ------------------------------------------------------------ */
@@ -102,6 +110,11 @@ void source_look_sometimes(uint64_t now_ns)
         source_look(now_ns);
 }
 
+bool source_is_looking(void)
+{
+    return looking;
+}
+
 void source_poll(void)
 {
     source_look(mf_clock_monotonic());
@@ -155,10 +168,16 @@ bool source_arm(void)
     return arm_all();
 }
 
-void source_begin_due(void)
+bool source_begin_due(uint64_t now_ns)
 {
+    uint64_t came = upcall_take_watched();
+
+    if (!came)
+        return false;
     slice_ns = 0; /* the monitor may have cleared it */
-    disarm(upcall_take_watched());
+    interrupted_ns = now_ns;
+    disarm(came);
+    return true;
 }
 
 /* ---- Interrupting the running thread ------------------------------------ */
@@ -168,12 +187,20 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Sets the upcall's deadline to what it ought to be. */
 static void set_slice(const struct thread *running, uint64_t now_ns)
 {
-    uint64_t timer_ns = timer_next_ns(), at_ns = timer_ns;
-    bool exact = false;
+    bool computes = sched_computes(running), exact = false;
+    uint64_t timer_ns = timer_next_ns(), at_ns;
 
+    if (computes)
+        timer_ns = max_u64(timer_ns, interrupted_ns + LEFT_ALONE_NS);
+    at_ns = timer_ns;
     if (sched_has_ready())
         at_ns = min_u64(at_ns, sched_slice_end_ns());
     if (asked_count > 0)
@@ -182,7 +209,7 @@ static void set_slice(const struct thread *running, uint64_t now_ns)
         at_ns = 0;
     /* A near timer is kept if the running thread will not look by itself. */
     if (at_ns == timer_ns && at_ns != kicked_ns && at_ns < now_ns + TICK_NS &&
-        sched_computes(running)) {
+        computes) {
         kicked_ns = at_ns;
         exact = true;
     }
@@ -206,6 +233,18 @@ void source_note_ready(void)
         slice_ns = sched_slice_end_ns();
         upcall_set_slice(slice_ns, false);
     }
+}
+
+void source_keep_slice(void)
+{
+    uint64_t at_ns = sched_slice_end_ns();
+
+    if (slice_ns)
+        at_ns = min_u64(at_ns, slice_ns);
+    if (at_ns == slice_ns && at_ns == kicked_ns)
+        return;
+    slice_ns = kicked_ns = at_ns;
+    upcall_set_slice(at_ns, true);
 }
 
 void timer_root_changed(void)

@@ -51,8 +51,10 @@ struct thread {
     uint64_t run_ns;           /* it has run for so long in all */
     uint64_t burst_ns;         /* since it blocked last */
     uint64_t burst_average_ns; /* from block to block */
+    uint64_t blocked_ns;       /* when it blocked last */
     uint64_t switches;         /* times it blocked */
     uint64_t preemptions;      /* times it was made to let others run */
+    uint64_t gave_way_ns;      /* of run_ns: see may_give_way() */
 
     /* thread_create.c */
     int (*start)(void *argument);

@@ -36,6 +36,8 @@ static const struct test {
     {"yield", test_yield, false},
     {"fair", test_fair, false},
     {"preempt", test_preempt, false},
+    {"naps", test_naps, false},
+    {"wake", test_wake, false},
     {"state", test_state, false},
     {"futex", test_futex, false},
     {"many", test_many, true},

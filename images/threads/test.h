@@ -63,6 +63,8 @@ void test_cancel(void);
 void test_yield(void);
 void test_fair(void);
 void test_preempt(void);
+void test_naps(void);
+void test_wake(void);
 void test_state(void);
 void test_input(void);
 void test_futex(void);

@@ -6,6 +6,7 @@
 #include <fenv.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -116,6 +117,75 @@ void test_preempt(void)
     finish(first);
     finish(second);
     CHECK(counts[0] > 1000 && counts[1] > 1000);
+}
+
+#define NAPS 200
+
+static volatile unsigned long steps;
+
+/* Returns during how many naps the thread that computes has got on. */
+static void *take_naps(void *unused)
+{
+    struct timespec nap = {.tv_nsec = 20000};
+    unsigned long moved = 0;
+
+    for (unsigned i = 0; i < NAPS; i++) {
+        unsigned long before = steps;
+
+        nanosleep(&nap, NULL);
+        moved += steps != before;
+    }
+    stop = true;
+    return unused ? unused : (void *)moved;
+}
+
+/* Sleeps may be shorter than what it takes to keep them exactly. */
+void test_naps(void)
+{
+    pthread_t thread;
+
+    stop = false;
+    thread = start(take_naps, NULL);
+    while (!stop)
+        steps++;
+    CHECK((unsigned long)finish(thread) >= NAPS / 2);
+}
+
+#define WAKES 40
+
+static sem_t call;
+static volatile unsigned answers;
+
+static void *answer_calls(void *unused)
+{
+    for (unsigned i = 0; i < WAKES; i++) {
+        sem_wait(&call);
+        answers++;
+    }
+    return unused;
+}
+
+/* Who is woken by a thread that computes need not wait for its slice's end. */
+void test_wake(void)
+{
+    unsigned prompt = 0, before;
+    pthread_t thread;
+
+    CHECK(sem_init(&call, 0, 0) == 0);
+    thread = start(answer_calls, NULL);
+    for (unsigned i = 0; i < WAKES; i++) {
+        uint64_t end_ns;
+
+        before = answers;
+        sem_post(&call);
+        end_ns = now_ns(CLOCK_MONOTONIC) + 3000000;
+        while (now_ns(CLOCK_MONOTONIC) < end_ns)
+            continue;
+        prompt += answers != before;
+    }
+    finish(thread);
+    /* The first slice is gone before the other one has begun. */
+    CHECK(prompt >= WAKES / 2);
 }
 
 /* A computing thread's registers survive others' turns. */

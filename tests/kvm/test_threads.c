@@ -44,6 +44,8 @@ THREAD_TEST("calls", are_told_that_there_is_one_processor)
 THREAD_TEST("cancel", are_cancelled_where_they_wait_or_compute)
 THREAD_TEST("yield", give_way)
 THREAD_TEST("fair", share_the_processor_fairly)
+THREAD_TEST("naps", leave_time_to_others_between_short_sleeps)
+THREAD_TEST("wake", give_way_to_whom_they_wake)
 THREAD_TEST("state", keep_their_registers_when_they_are_preempted)
 THREAD_TEST("futex", wait_on_words_as_on_linux)
 
