@@ -42,28 +42,30 @@ static long scripted_call(long first, ...);
 static int scripted_signal(int first, ...);
 
 #undef os_syscall
-#define os_syscall(...)        scripted_call(__VA_ARGS__)
-#define os_sigaction(...)      scripted_signal(__VA_ARGS__)
-#define os_sigmask(...)        scripted_signal(__VA_ARGS__)
-#define os_ppoll(file, ...)    scripted_poll(file, __VA_ARGS__)
-#define vcpu_run               scripted_run
-#define vcpu_get_fault_address scripted_fault_address
-#define os_now_ns              scripted_ns
-#define vm_prepare_run         scripted_prepare_run
-#define vm_unprepare_run       scripted_unprepare_run
-#define mayfly_run             scripted_mayfly_run
-#define mayfly_stop            scripted_mayfly_stop
-#define mayfly_resize          scripted_mayfly_resize
-#define mayfly_takes_signals   scripted_mayfly_takes_signals
-#define mayfly_signal          scripted_mayfly_signal
-#define serve_prepare          scripted_serve_prepare
-#define serve_end              scripted_serve_end
-#define serve_must_end         scripted_serve_must_end
-#define serve_all              scripted_serve_all
-#define serve_kick             scripted_serve_kick
-#define serve_tick             scripted_serve_tick
-#define serve_wait             scripted_serve_wait
-#define serve_finish           scripted_serve_finish
+#define os_syscall(...)         scripted_call(__VA_ARGS__)
+#define os_sigaction(...)       scripted_signal(__VA_ARGS__)
+#define os_sigmask(...)         scripted_signal(__VA_ARGS__)
+#define os_ppoll(file, ...)     scripted_poll(file, __VA_ARGS__)
+#define vcpu_run                scripted_run
+#define vcpu_get_fault_address  scripted_fault_address
+#define os_now_ns               scripted_ns
+#define vm_prepare_run          scripted_prepare_run
+#define vm_unprepare_run        scripted_unprepare_run
+#define mayfly_run              scripted_mayfly_run
+#define mayfly_stop             scripted_mayfly_stop
+#define mayfly_resize           scripted_mayfly_resize
+#define mayfly_call             scripted_mayfly_call
+#define mayfly_request_snapshot scripted_mayfly_request_snapshot
+#define mayfly_takes_signals    scripted_mayfly_takes_signals
+#define mayfly_signal           scripted_mayfly_signal
+#define serve_prepare           scripted_serve_prepare
+#define serve_end               scripted_serve_end
+#define serve_must_end          scripted_serve_must_end
+#define serve_all               scripted_serve_all
+#define serve_kick              scripted_serve_kick
+#define serve_tick              scripted_serve_tick
+#define serve_wait              scripted_serve_wait
+#define serve_finish            scripted_serve_finish
 
 int scripted_prepare_run(struct mayfly *vm, char *error);
 void scripted_unprepare_run(struct mayfly *vm);
