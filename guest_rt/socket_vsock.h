@@ -66,6 +66,7 @@ struct vsock_socket {
     bool full; /* somebody was told that there is no room */
     bool only_ip6, nodelay, cork;
     uint32_t keep_idle, keep_interval, keep_count; /* without effect */
+    uint8_t tos, ttl;                              /* the same; 0: not set */
     uint64_t vm_bytes; /* SO_VM_SOCKETS_BUFFER_SIZE; 0: not set */
 
     /* Through the device: its port, and credit (virtio 1.2, 5.10.6.3). */

@@ -8,6 +8,7 @@
 
 #define KEEP_SECONDS_MAX 32767
 #define KEEP_COUNT_MAX   127
+#define TTL              64    /* Linux's */
 #define SEGMENT_BYTES    65483 /* TCP_MAXSEG, as of Linux's loopback */
 
 enum { TCP_STATE_ESTABLISHED = 1, TCP_STATE_CLOSED = 7, TCP_STATE_LISTEN = 10 };
@@ -28,6 +29,8 @@ void socket_vsock_inherit(struct vsock_socket *one,
     one->only_ip6 = listener->only_ip6;
     one->nodelay = listener->nodelay;
     one->cork = listener->cork;
+    one->tos = listener->tos;
+    one->ttl = listener->ttl;
     one->keep_idle = listener->keep_idle;
     one->keep_interval = listener->keep_interval;
     one->keep_count = listener->keep_count;
@@ -101,12 +104,23 @@ static int set_tcp(struct vsock_socket *one, int option, int number)
     }
 }
 
-static int set_ip4(int option, int number)
+/* -1 is what it is without being set. */
+static int set_ttl(struct vsock_socket *one, int number)
+{
+    if (number != -1 && (number < 1 || number > 255))
+        return -EINVAL;
+    one->ttl = number == -1 ? 0 : (uint8_t)number;
+    return 0;
+}
+
+static int set_ip4(struct vsock_socket *one, int option, int number)
 {
     switch (option) {
     case IP_TTL:
-        return number != -1 && (number < 1 || number > 255) ? -EINVAL : 0;
+        return set_ttl(one, number);
     case IP_TOS:
+        one->tos = (uint8_t)number;
+        return 0;
     case IP_MTU_DISCOVER:
     case IP_RECVERR:
     case IP_FREEBIND:
@@ -128,8 +142,10 @@ static int set_ip6(struct vsock_socket *one, int option, int number)
         one->only_ip6 = number != 0;
         return 0;
     case IPV6_UNICAST_HOPS:
-        return number < -1 || number > 255 ? -EINVAL : 0;
+        return set_ttl(one, number);
     case IPV6_TCLASS:
+        one->tos = number < 0 ? 0 : (uint8_t)number;
+        return 0;
     case IPV6_MTU_DISCOVER:
     case IPV6_RECVERR:
     case IPV6_RECVTCLASS:
@@ -153,7 +169,7 @@ static int set_inet(struct vsock_socket *one, int level, int option,
             return 0;
         return bytes < sizeof(int) ? -EINVAL : set_tcp(one, option, number);
     case IPPROTO_IP:
-        return set_ip4(option, number);
+        return set_ip4(one, option, number);
     case IPPROTO_IPV6:
         return one->socket.domain == AF_INET6 ? set_ip6(one, option, number)
                                               : -ENOPROTOOPT;
@@ -255,22 +271,18 @@ static int get_tcp(const struct vsock_socket *one, int option, int *number)
 static int get_ip(const struct vsock_socket *one, int level, int option,
                   int *number)
 {
+    bool ip6 = level == IPPROTO_IPV6 && one->socket.domain == AF_INET6;
+
     *number = 0;
-    if (level == IPPROTO_IPV6 && one->socket.domain == AF_INET6) {
-        if (option == IPV6_V6ONLY)
-            *number = one->only_ip6;
-        else if (option == IPV6_UNICAST_HOPS)
-            *number = 64;
-        else if (option != IPV6_TCLASS)
-            return -ENOPROTOOPT;
-        return 0;
-    }
-    if (level != IPPROTO_IP)
+    if (!ip6 && level != IPPROTO_IP)
         return -ENOPROTOOPT;
-    if (option == IP_TTL)
-        *number = 64;
-    else if (option != IP_TOS && option != IP_MTU_DISCOVER &&
-             option != IP_FREEBIND)
+    if (option == (ip6 ? IPV6_UNICAST_HOPS : IP_TTL))
+        *number = one->ttl ? one->ttl : TTL;
+    else if (option == (ip6 ? IPV6_TCLASS : IP_TOS))
+        *number = one->tos;
+    else if (ip6 && option == IPV6_V6ONLY)
+        *number = one->only_ip6;
+    else if (ip6 || (option != IP_MTU_DISCOVER && option != IP_FREEBIND))
         return -ENOPROTOOPT;
     return 0;
 }

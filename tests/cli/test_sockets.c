@@ -76,18 +76,33 @@ Test(sockets, addresses_are_checked)
 
 /* ---- Against Linux ------------------------------------------------------ */
 
-Test(sockets, a_guest_prints_what_a_process_prints)
+/* A guest with these options. */
+static void compare_with_a_process(const char *options)
 {
+    char script[512];
+
     need_kvm();
     run_shell(&shell, "command -v gcc && test -e images/sockets/main.c");
     if (shell.status)
         cr_skip_test("no gcc, or no sources here");
-    expect_status(&shell, 0,
-                  "gcc -w -o $dir/native images/sockets/*.c "
-                  "|| exit 99\n"
-                  "$dir/native >$dir/want </dev/null\n"
-                  "$mayfly run $images/sockets.elf >$dir/got || exit\n"
-                  "diff $dir/want $dir/got");
+    snprintf(script, sizeof(script),
+             "gcc -w -o $dir/native images/sockets/*.c || exit 99\n"
+             "$dir/native >$dir/want </dev/null\n"
+             "$mayfly run %s $images/sockets.elf >$dir/got || exit\n"
+             "diff $dir/want $dir/got",
+             options);
+    expect_status(&shell, 0, script);
+}
+
+Test(sockets, a_guest_prints_what_a_process_prints)
+{
+    compare_with_a_process("");
+}
+
+/* Both ends are in the VM; the host's is there, and nobody goes to it. */
+Test(sockets, a_guest_with_streams_prints_what_a_process_prints)
+{
+    compare_with_a_process("--allow-connect 192.0.2.1:9");
 }
 
 /* ---- A guest and its peer ----------------------------------------------- */
