@@ -54,7 +54,7 @@ static int scripted_signal(int first, ...);
 #define mayfly_run              scripted_mayfly_run
 #define mayfly_stop             scripted_mayfly_stop
 #define mayfly_resize           scripted_mayfly_resize
-#define mayfly_call             scripted_mayfly_call
+#define mayfly_call(...)        scripted_mayfly_call(__VA_ARGS__)
 #define mayfly_request_snapshot scripted_mayfly_request_snapshot
 #define mayfly_takes_signals    scripted_mayfly_takes_signals
 #define mayfly_signal           scripted_mayfly_signal
@@ -75,6 +75,9 @@ void scripted_mayfly_stop(struct mayfly *vm);
 void scripted_mayfly_resize(struct mayfly *vm);
 bool scripted_mayfly_takes_signals(const struct mayfly *vm);
 bool scripted_mayfly_signal(struct mayfly *vm, int number);
+int scripted_mayfly_call(struct mayfly *vm, struct mayfly_call *call,
+                         struct mayfly_result *result, char *error);
+void scripted_mayfly_request_snapshot(struct mayfly *vm);
 
 #include "vmm/tick.c"
 #include "vmm/serve.c"
@@ -362,7 +365,7 @@ static void check(const struct mayfly_result *result)
     struct mayfly_stats stats;
 
     must(memcmp(tables, ram, sizeof(tables)) == 0);
-    must(result->end <= MAYFLY_OUTPUT_FAILED);
+    must(result->end <= MAYFLY_AT_CALL);
     if (result->end == MAYFLY_EXITED)
         must(result->status >= 0 && result->status <= 255);
     if (result->end == MAYFLY_CRASHED) {
