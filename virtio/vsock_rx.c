@@ -168,9 +168,10 @@ static uint32_t send_from(struct vsock *vsock, struct vsock_stream *stream,
         bytes = put_data(vsock, stream, chain, to);
         bytes += bytes > 0 ? VSOCK_HEADER_BYTES : 0;
     }
-    if (vsock_wants_read(stream) && vsock_credit(stream) == 0)
+    bool reads = vsock_wants_read(stream);
+    if (reads && vsock_credit(stream) == 0)
         ask_for_credit(vsock, stream);
-    else if (stream->to_send || vsock_wants_read(stream))
+    if (stream->to_send || (reads && vsock_credit(stream) > 0))
         vsock_queue(vsock, stream);
     return bytes;
 }

@@ -258,7 +258,7 @@ int cli_open_snapshot(const char *path, int *fd);
 /* Whether there is a passt in PATH. */
 bool cli_has_passt(void);
 
-/* Ends the process now, as it is. For signal handlers. */
+/* Ends the process now, as it is. For signal handlers, and the broker. */
 _Noreturn void cli_end_at_once(int status);
 
 /* What a run is reported on. */

@@ -162,6 +162,34 @@ Test(vsock_starved, leaves_bytes_in_the_socket_while_there_is_no_buffer)
     cr_assert_eq(expect(RW).len, 5);
 }
 
+Test(vsock_starved, sends_all_packets_of_a_stream_that_waits_for_credit)
+{
+    int ends[2];
+    header_t header;
+    uint32_t port;
+
+    make_pair(ends);
+    cr_assert_eq(vsock_offer(&vsock, ends[0], PORT), 0);
+    post_rx(1);
+    port = receive_and(false).header.src_port;
+    header = make_header(RESPONSE, PORT, port);
+    header.buf_alloc = 0;
+    transmit_raw(header, NULL, 0);
+    cr_assert_eq(write(ends[1], "hello", 5), 5);
+    post_rx(1);
+    cr_assert_eq(receive_and(false).header.op, ASK);
+    /* With no room for them: an answer, and news of a peer that is gone. */
+    header.op = ASK;
+    transmit_raw(header, NULL, 0);
+    close(ends[1]);
+    header.op = RW;
+    header.len = 1;
+    transmit_raw(header, "x", 1);
+    post_rx(2);
+    cr_assert_eq(receive_and(false).header.op, CREDIT);
+    cr_assert_eq(receive_and(false).header.op, SHUTDOWN);
+}
+
 Test(vsock_starved, stops_at_a_buffer_without_room)
 {
     int ends[2];
