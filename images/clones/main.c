@@ -6,6 +6,7 @@
  *   clones connect   the same, with a connection to 10.0.0.1 before
  *   clones busy      threads allocate and print, everywhere, all the time
  *   clones sleep     sleeps until real time is a second further
+ *   clones compute   computes until it is told
  *   clones accept    accepts a connection of its own
  *   clones epoll     waits for one, and for one to 10.0.0.1 that is there
  */
@@ -317,6 +318,26 @@ static int wait_for_events(void)
     return 9;
 }
 
+/* ---- Computing ------------------------------------------------------------
+ */
+
+static volatile bool told;
+
+static void note_it(void *argument)
+{
+    (void)argument;
+    told = true;
+}
+
+/* Without a single call of anything. */
+static int compute_until_told(void)
+{
+    mayfly_on_clone(note_it, NULL);
+    for (volatile uint64_t i = 0; !told && i < 20000000000; i = i + 1)
+        ;
+    return told ? 10 : 1;
+}
+
 /* ---- Real time ----------------------------------------------------------- */
 
 static double seconds(clockid_t id)
@@ -347,6 +368,8 @@ int main(int argc, char **argv)
         return be_busy_everywhere();
     if (strcmp(what, "sleep") == 0)
         return sleep_a_second();
+    if (strcmp(what, "compute") == 0)
+        return compute_until_told();
     if (strcmp(what, "accept") == 0)
         return accept_one();
     if (strcmp(what, "epoll") == 0)

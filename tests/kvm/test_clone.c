@@ -487,7 +487,7 @@ Test(clone, calls_the_program_while_all_else_stands_still)
     collect_guest(&first);
 }
 
-/* ---- Real time ----------------------------------------------------------- */
+/* ---- Anywhere ------------------------------------------------------------ */
 
 static void *request_soon(void *guest)
 {
@@ -496,24 +496,43 @@ static void *request_soon(void *guest)
     return NULL;
 }
 
+static int take_soon(const char *mode)
+{
+    struct guest guest = {
+        .image = "clones",
+        .args = {mode},
+        .options = {.snapshots = MAYFLY_SNAPSHOT_ANYWHERE},
+    };
+    char error[MAYFLY_ERROR_BYTES] = "";
+    pthread_t thread;
+    int fd;
+
+    load_guest(&guest);
+    cr_assert_eq(pthread_create(&thread, NULL, request_soon, &guest), 0);
+    cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s", error);
+    pthread_join(thread, NULL);
+    fd = write_snapshot(&guest);
+    collect_guest(&guest);
+    return fd;
+}
+
+Test(clone, is_told_while_it_computes)
+{
+    struct guest guest = {
+        .restore = true,
+        .image_fd = take_soon("compute"),
+        .options = {.timeout_ns = 10000000000},
+    };
+
+    run_guest(&guest);
+    assert_exited(&guest, 10, NULL);
+}
+
 /* It was to sleep for a second, and the second is over when it goes on. */
 Test(clone, wakes_when_the_time_it_waits_for_has_passed)
 {
-    struct guest first = {
-        .image = "clones",
-        .args = {"sleep"},
-        .options = {.snapshots = MAYFLY_SNAPSHOT_ANYWHERE},
-    };
-    struct guest second = {.restore = true};
-    char error[MAYFLY_ERROR_BYTES] = "";
-    pthread_t thread;
+    struct guest second = {.restore = true, .image_fd = take_soon("sleep")};
 
-    load_guest(&first);
-    cr_assert_eq(pthread_create(&thread, NULL, request_soon, &first), 0);
-    cr_assert_eq(mayfly_run(first.vm, &first.result, error), 0, "%s", error);
-    pthread_join(thread, NULL);
-    second.image_fd = write_snapshot(&first);
-    collect_guest(&first);
     nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 500000000}, NULL);
     run_guest(&second);
     assert_exited(&second, 7, NULL);
