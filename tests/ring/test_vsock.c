@@ -218,6 +218,42 @@ Test(vsock_ring, says_when_there_is_no_room_and_when_there_is)
     cr_assert(guest_poll(one) & WRITABLE);
 }
 
+/* Sends until there is no room, to a device that is busy. Returns the bytes. */
+static size_t fill_ring(struct socket *one, size_t sent)
+{
+    long bytes;
+
+    vm.lazy = true;
+    while ((bytes = guest_send(one, data + sent, 10)) == 10)
+        sent += 10;
+    vm.lazy = false;
+    cr_assert_eq(bytes, -EAGAIN);
+    return sent;
+}
+
+Test(vsock_ring, waits_where_the_ring_is_full)
+{
+    struct socket *one = open_stream(listen_at(AF_INET, PORT, 5), &pumped);
+    size_t sent;
+
+    fill();
+    set_nonblocking(one);
+    sent = fill_ring(one, 0);
+    cr_assert_lt(sent, 2000);
+    cr_assert_not(guest_poll(one) & WRITABLE);
+    look();
+    look();
+    cr_assert(guest_poll(one) & WRITABLE);
+    sent = fill_ring(one, sent);
+    /* What has no data is sent nevertheless, behind it. */
+    cr_assert_eq(one->ops->shutdown(one, SHUT_WR), 0);
+    look();
+    look();
+    cr_assert_eq(recv(pumped, got, MUCH, MSG_DONTWAIT), (long)sent);
+    cr_assert_eq(memcmp(got, data, sent), 0);
+    cr_assert(host_sees_end(pumped));
+}
+
 Test(vsock_ring, peeks_and_drops)
 {
     int fd;
