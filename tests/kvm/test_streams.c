@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Streams between the host and guests without a network. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -197,4 +199,62 @@ Test(streams, that_are_open_are_reset_in_a_clone_and_new_ones_come)
                 "from 10.0.2.2: 5 bytes\n");
     close(file);
     close(fd);
+}
+
+/* ---- Connections that are offered --------------------------------------- */
+
+/* Offers a connection with some bytes, runs the guest, and hears them. */
+static void offer_and_run(struct guest *guest, const char *text)
+{
+    char error[MAYFLY_ERROR_BYTES] = "";
+    int fd;
+    struct mayfly_stream stream = connect_guest(&fd);
+
+    cr_assert_eq(fcntl(stream.fd, F_SETFL, O_NONBLOCK), 0);
+    say(fd, text, strlen(text));
+    cr_assert_eq(mayfly_offer(guest->vm, stream.fd, PORT, error), 0, "%s",
+                 error);
+    cr_assert_eq(mayfly_run(guest->vm, &guest->result, error), 0, "%s", error);
+    cr_assert_eq(guest->result.end, MAYFLY_EXITED);
+    assert_hears(fd, text, strlen(text));
+}
+
+Test(streams, come_to_a_guest_that_is_reset_for_each)
+{
+    enum { RESETS = 100 };
+    struct guest first = {
+        .image = "streams",
+        .args = {"serve", "1"},
+        .options = {.sockets = true, .snapshots = MAYFLY_SNAPSHOT_ACCEPT},
+    };
+    struct guest guest = {
+        .restore = true,
+        .options = {.resettable = true},
+    };
+    char error[MAYFLY_ERROR_BYTES] = "", text[16];
+
+    guest.image_fd = take(&first);
+    load_guest(&guest);
+    for (int i = 0; i <= RESETS; i++) {
+        if (i > 0)
+            cr_assert_eq(mayfly_reset(guest.vm, error), 0, "%s", error);
+        snprintf(text, sizeof(text), "request %d", i);
+        offer_and_run(&guest, text);
+    }
+    collect_guest(&guest);
+    cr_assert_eq(guest.stats.streams.opened, RESETS + 1);
+    cr_assert_eq(guest.stats.streams.resets, 0);
+}
+
+Test(streams, are_for_vms_that_have_the_device)
+{
+    struct guest guest = {.image = "hello"};
+    char error[MAYFLY_ERROR_BYTES] = "";
+    int fd;
+    struct mayfly_stream stream = connect_guest(&fd);
+
+    load_guest(&guest);
+    cr_assert_eq(mayfly_offer(guest.vm, stream.fd, PORT, error), -EINVAL);
+    cr_assert(strstr(error, "no socket device"), "%s", error);
+    mayfly_destroy(guest.vm);
 }
