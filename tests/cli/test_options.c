@@ -92,8 +92,8 @@ Test(options, missing_and_superfluous_operands_are_refused)
     assert_misuse("$mayfly run", "an image is needed");
     assert_misuse("$mayfly run --mem 1M", "an image is needed");
     assert_misuse("$mayfly run --mem", "--mem");
-    assert_misuse("$mayfly inspect", "one image is needed");
-    assert_misuse("$mayfly inspect a b", "one image is needed");
+    assert_misuse("$mayfly inspect", "one image or snapshot is needed");
+    assert_misuse("$mayfly inspect a b", "one image or snapshot is needed");
     assert_misuse("$mayfly doctor x", "takes no arguments");
 }
 

@@ -26,7 +26,7 @@ static struct rights expected(const struct image *image, uint64_t address)
         return (struct rights){
             .mapped = true, .execute = image->fault_address || image->paging};
     if (image->paging &&
-        (inside(address, SYSTEM_PAGE + PAGE_BYTES, MF_BOOT_PAGE) ||
+        (inside(address, SYSTEM_PAGE + PAGE_BYTES, MACHINE_RETURN_PAGE) ||
          inside(address, machine.tables.base, end_of(&machine.tables))))
         return data;
     if (inside(address, MF_BOOT_PAGE, MF_IMAGE_BASE) ||
