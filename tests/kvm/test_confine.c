@@ -325,6 +325,55 @@ Test(confine, kills_a_process_without_disks_for_what_disks_need)
     }
 }
 
+FORBIDDEN(do_accept, syscall(SYS_accept4, 0, NULL, NULL, 0))
+FORBIDDEN(do_shutdown, syscall(SYS_shutdown, 0, 0))
+FORBIDDEN(do_recvmsg, syscall(SYS_recvmsg, 0, NULL, 0))
+FORBIDDEN(do_epoll_ctl, syscall(SYS_epoll_ctl, 0, 0, 0, NULL))
+FORBIDDEN(do_epoll_wait, syscall(SYS_epoll_wait, 0, NULL, 0, 0))
+FORBIDDEN(do_linger, setsockopt(0, SOL_SOCKET, SO_LINGER, NULL, 0))
+FORBIDDEN(do_keepalive, setsockopt(0, SOL_SOCKET, SO_KEEPALIVE, NULL, 0))
+
+/* What a child with streams does, once it is confined. */
+static int in_child_with_streams(void (*act)(struct guest *))
+{
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct guest guest = {.image = "boot", .options = {.sockets = true}};
+
+        confine(&guest);
+        act(&guest);
+        _exit(CHILD_FINE);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return status;
+}
+
+Test(confine, has_calls_for_streams_where_there_are_streams)
+{
+    static void (*const acts[])(struct guest *) = {do_accept,     do_shutdown,
+                                                   do_recvmsg,    do_epoll_ctl,
+                                                   do_epoll_wait, do_linger};
+
+    need_kvm();
+    for (unsigned i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
+        int status = in_child_with_streams(acts[i]);
+
+        cr_assert(WIFEXITED(status), "call %u: %#x", i, (unsigned)status);
+        status = in_confined_child("boot", acts[i]);
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+                  "call %u: %#x", i, (unsigned)status);
+    }
+    for (unsigned i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
+        int status = in_child_with_streams(forbidden[i].act);
+
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%s: %#x",
+                  forbidden[i].name, (unsigned)status);
+    }
+    cr_assert(WIFSIGNALED(in_child_with_streams(do_keepalive)));
+}
+
 Test(confine, kills_a_process_with_disks_for_all_the_rest)
 {
     need_kvm();
