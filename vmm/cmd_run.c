@@ -314,6 +314,9 @@ static int open_snapshot(struct cli_request *request)
         return CLI_OK;
     request->options.snapshots =
         MAYFLY_SNAPSHOT_CALLS | MAYFLY_SNAPSHOT_ANYWHERE;
+    /* Who goes on from it may give it ports. */
+    if (request->net_count == 0)
+        request->options.sockets = true;
     return cli_open_snapshot(request->snapshot_path, &request->snapshot_fd);
 }
 
