@@ -447,7 +447,7 @@ install: all ## Install to PREFIX (/usr/local), below DESTDIR if that is set
 	install -s build/mayfly $(DESTDIR)$(PREFIX)/bin/mayfly
 	install build/mayfly-cc guest_rt/mayfly-c++ $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 build/libmayfly.a $(DESTDIR)$(PREFIX)/lib/libmayfly.a
-	install -m 644 vmm/mayfly.h $(DESTDIR)$(PREFIX)/include/mayfly.h
+	install -m 644 vmm/mayfly.h vmm/mayfly_stats.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 guest_rt/include/mayfly/*.h $(DESTDIR)$(PREFIX)/include/mayfly/
 	rm -rf $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
 	install -d $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot

@@ -23,8 +23,8 @@ Test(restore, refuses_names_that_are_none)
 {
     static const char *const scripts[] = {
         "$mayfly run --hostname '' $images/clones.elf",
-        "$mayfly run --hostname a_very_long_name_of_more_than_the_sixty-four_"
-        "bytes_that_a_name_has_at_most $images/clones.elf",
+        "n=01234567890123456789; $mayfly run --hostname $n$n$n$n "
+        "$images/hello.elf",
         "$mayfly restore --hostname 'two words' $dir/s",
         "$mayfly restore --hostname -x $dir/s",
         "$mayfly run --hostname a --hostname b $images/clones.elf",

@@ -28,7 +28,7 @@
 struct guest {
     const char *image; /* of images/, or NULL if `image_fd` is set */
     int image_fd;
-    bool restore; /* image_fd is open on a snapshot */
+    bool restore;                     /* image_fd is open on a snapshot */
     const char *args[GUEST_ARGS_MAX]; /* behind the image's name */
     const char *input;                /* text for standard input, or NULL */
     struct mayfly_options options;

@@ -231,7 +231,7 @@ Test(streams, come_to_a_guest_that_is_reset_for_each)
         .restore = true,
         .options = {.resettable = true},
     };
-    char error[MAYFLY_ERROR_BYTES] = "", text[16];
+    char error[MAYFLY_ERROR_BYTES] = "", text[32];
 
     guest.image_fd = take(&first);
     load_guest(&guest);

@@ -44,8 +44,7 @@ static inline void add_region(const struct mf_range *range)
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     cr_assert_neq(host, MAP_FAILED);
-    mem.regions[mem.count++] =
-        (struct gmem_region){range->base, range->bytes, host};
+    gmem_add(&mem, range->base, range->bytes, host);
 }
 
 /* Builds the planned machine around an image. */

@@ -182,9 +182,7 @@ Test(virtq_pop, takes_4_GiB_in_a_chain_and_refuses_more)
 {
     /* Guest memory that nobody touches: only its bounds count. */
     start(SIZE, 0);
-    mem.regions[1] = (struct gmem_region){UINT64_C(1) << 32, UINT64_C(2) << 32,
-                                          (uint8_t *)0x100000};
-    mem.count = 2;
+    gmem_add(&mem, UINT64_C(1) << 32, UINT64_C(2) << 32, (void *)0x100000);
     desc[0] = (struct vring_desc){UINT64_C(1) << 32, UINT32_MAX, NEXT, 1};
     desc[1] = (struct vring_desc){UINT64_C(1) << 32, 1, 0, 0};
     cr_assert_eq(pop(0), 1);
