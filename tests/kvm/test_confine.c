@@ -357,6 +357,7 @@ Test(confine, has_calls_for_streams_where_there_are_streams)
                                                    do_epoll_wait, do_linger};
 
     need_kvm();
+    need_plain_build();
     for (unsigned i = 0; i < sizeof(acts) / sizeof(acts[0]); i++) {
         int status = in_child_with_streams(acts[i]);
 
