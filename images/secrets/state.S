@@ -2,6 +2,9 @@
 /* All registers that ring 3 has: filled, and found again. */
 #include "state.h"
 
+    /* Or local symbols would be of a temporary file. */
+    .file "state.S"
+
 #define HYPERCALL_PORT 0x6d
 #define HC_EXIT        0
 #define HC_KICK        2
