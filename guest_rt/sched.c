@@ -372,8 +372,9 @@ void sched_interrupt(struct thread *thread)
     /* While all are blocked that is one of them, which goes on by itself. */
     if (thread == thread_current)
         mf_note_due();
+    /* Who sends a signal goes on first: programs rely on it. */
     if (thread->state == THREAD_BLOCKED && thread->interruptible)
-        let_go_on(thread);
+        make_ready(thread);
 }
 
 void sched_sleep_until(uint64_t deadline_ns)
