@@ -23,8 +23,7 @@ Test(restore, refuses_names_that_are_none)
 {
     static const char *const scripts[] = {
         "$mayfly run --hostname '' $images/clones.elf",
-        "n=01234567890123456789; $mayfly run --hostname $n$n$n$n "
-        "$images/hello.elf",
+        "n=0123456789; $mayfly run --hostname $n$n$n$n$n$n$n image",
         "$mayfly restore --hostname 'two words' $dir/s",
         "$mayfly restore --hostname -x $dir/s",
         "$mayfly run --hostname a --hostname b $images/clones.elf",
