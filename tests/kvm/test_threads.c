@@ -92,5 +92,7 @@ Test(threads, take_no_exit_to_switch)
     struct guest guest = {0};
 
     run_thread_test(&guest, "semaphore");
-    cr_assert_eq(guest.stats.exits_hypercall, 1);
+    /* On a slow host a run may count as a computation: a kick then. */
+    cr_assert_eq(guest.stats.exits_hypercall - guest.stats.hypercall_kick, 1);
+    cr_assert_lt(guest.stats.hypercall_kick, 16);
 }
