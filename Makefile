@@ -66,7 +66,7 @@ endif
 
 # ---- Sources ------------------------------------------------------------
 
-CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c)
+CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c vmm/server/*.c)
 LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
 	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
 # What happens once, or waits for the host anyway: small in the monitor, not fast.
@@ -429,7 +429,7 @@ lint-code: $(call objects,lint/guest,$(GUEST_C)) \
 	$(call objects,lint/musl,$(LIB) $(CLI)) \
 	$(call objects,lint/clang,$(HOST_C)) \
 	$(patsubst %,build/obj/lint/headers/%,$(wildcard vmm/*.h vmm/base/*.h \
-		virtio/*.h guest_rt/include/*/*.h)) \
+		vmm/server/*.h virtio/*.h guest_rt/include/*/*.h)) \
 	build/obj/inet/tests/fuzz/fuzz_inet.o $(INET:%=build/obj/inet/%.o)
 
 # A header compiles alone.
