@@ -140,6 +140,18 @@ struct mayfly_connected {
     int32_t error;
 };
 
+/*
+ * What went between the sockets of streams and the VM: counted up while it
+ * runs, for whoever looks at it meanwhile, such as another process. It is never
+ * less than what was moved: while a system call moves bytes, it has what that
+ * may move at most. So where in_bytes has not changed, nothing of a connection
+ * was read.
+ */
+struct mayfly_progress {
+    uint64_t in_bytes;  /* read from sockets, for the guest */
+    uint64_t out_bytes; /* written to sockets, by the guest */
+};
+
 /* Who serves disks, networks, shares and streams. */
 enum mayfly_io {
     /*

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* mayfly serve: what is asked for, which all of its parts read. */
+#ifndef VMM_SERVER_SERVER_H
+#define VMM_SERVER_SERVER_H
+
+/*
+ * A program becomes a service whose every connection is served by a VM that
+ * nobody has used before. Processes, all forked by the first one, without exec:
+ *
+ *   supervisor  supervisor.c: accepts, hands over, answers where a guest fails
+ *   booter      boot.h: boots the image to its first accept, for a snapshot
+ *   workers     worker.h: one VM each, restored from it, reset after each use
+ *
+ * The booter and the workers confine themselves before a guest's first
+ * instruction there, and the supervisor believes nothing that they say.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "vmm/mayfly.h"
+
+struct cli_guest;
+
+/* Where to listen. */
+struct server_address {
+    struct sockaddr_storage address;
+    socklen_t bytes;  /* of it; 0: not given */
+    const char *text; /* as it was given */
+};
+
+#define SERVER_WORKERS_MAX     1024
+#define SERVER_CONNECTIONS_MAX 1048576
+#define SERVER_CONNECTIONS     4096
+#define SERVER_TIMEOUT_NS      10000000000u
+#define SERVER_BOOT_TIMEOUT_NS 30000000000u
+
+/* All of it is as it will be when server_run() is called. */
+struct server_options {
+    const char *image; /* path of an image or a snapshot */
+    struct server_address listen;
+    struct server_address admin; /* bytes is 0: none */
+    const char *access_log;      /* a path; "-": standard output; NULL: none */
+    unsigned workers;            /* VMs that serve at the same time, at most */
+    unsigned pool;               /* beyond them, made in advance ... */
+    bool pool_given;             /* ... else it depends on the image */
+    unsigned connections;        /* that are held at the same time, at most */
+    unsigned requests_per_vm;    /* connections, from 1 on */
+    bool server_first;           /* clients wait to be spoken to */
+    uint64_t timeout_ns; /* of a connection: waiting, and being served */
+    uint64_t boot_timeout_ns;
+    uint64_t poll_ns; /* look for work so long before a sleep; 0: not at all */
+    const struct cli_guest *guest; /* what is in the VMs */
+};
+
+/*
+ * Serves until it is told to end (supervisor.c). Returns an exit status: 0 if
+ * it was told to by SIGTERM or SIGINT and all that was there is served.
+ */
+int server_run(const struct server_options *options);
+
+/*
+ * Reads ADDR:PORT, [ADDR]:PORT, NAME:PORT, *:PORT or unix:PATH, cutting
+ * nothing. Returns whether it is one; a name is looked up.
+ */
+bool server_parse_address(const char *text, struct server_address *address);
+
+/*
+ * Listens there: non-blocking, close-on-exec. A socket file at a path that
+ * nobody listens at any more is replaced. Returns a descriptor or a negative
+ * errno.
+ */
+int server_listen(const struct server_address *address, int backlog);
+
+/*
+ * Writes where a socket listens, which tells the port if 0 was asked for:
+ * "127.0.0.1:8080", "[::]:8080", "unix:/path".
+ */
+void server_name_socket(int fd, char *name, size_t room);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* Workers: processes that serve connections with a VM each. */
+#ifndef VMM_SERVER_WORKER_H
+#define VMM_SERVER_WORKER_H
+
+/*
+ * Life of a worker, and who does what:
+ *
+ *   supervisor                        worker
+ *   worker_start                      forked: restores its VM, confines itself
+ *   worker_hear            <- READY
+ *   worker_hand_over       -> job, with the connection
+ *                                     claims it, offers it, runs, flushes
+ *   worker_hear            <- DONE    resets
+ *   ... any number of times ...
+ *   worker_release         -> end     ends when its socket is closed
+ *
+ * A worker that is done with its VM and cannot reset it says so (`spent`) and
+ * ends. Its death is seen by its socket (EPOLLHUP), or by its pid.
+ *
+ * One job may be handed over while another is being served. `page->next` has
+ * its number, which the worker swaps for 0 when it begins with it; so can the
+ * supervisor, which thereby has the connection back (worker_take_back). The
+ * worker then closes its copy unseen, when it comes to it: until then the
+ * connection is open there, so that it is ended by shutdown(2), not by close().
+ * How much of a job's request was read, and of its answer sent, is in
+ * `page->progress`, which counts on from job to job.
+ *
+ * Nothing that a worker says or writes to its page is believed, beyond what it
+ * says of the connections that it was given.
+ */
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "vmm/server/boot.h"
+#include "vmm/server/server.h"
+
+/* Supervisor to worker: one packet, with the connection. */
+struct worker_job {
+    uint64_t id;         /* not 0 */
+    uint64_t timeout_ns; /* from when the worker begins; 0: no limit */
+};
+
+enum worker_event { WORKER_READY = 1, WORKER_DONE };
+
+/* How serving a connection ended. */
+enum worker_end {
+    WORKER_SERVED,    /* the guest is done with it, and its output is out */
+    WORKER_REFUSED,   /* the guest did not take it */
+    WORKER_CRASHED,   /* what `status` says: enum mayfly_crash_kind */
+    WORKER_EXITED,    /* the program ended: `status` is its own */
+    WORKER_TIMED_OUT, /* the guest took too long, or the peer took too slowly */
+    WORKER_FAILED,    /* the host's failure: `status` is an errno, or 0 */
+    WORKER_ENDS,
+};
+
+/* Worker to supervisor: one packet. */
+struct worker_report {
+    uint32_t event;     /* enum worker_event */
+    uint32_t end;       /* enum worker_end */
+    uint64_t id;        /* the job's; 0 for WORKER_READY */
+    uint64_t in_bytes;  /* from the client, taken by the VM */
+    uint64_t out_bytes; /* to the client */
+    uint64_t run_ns;    /* with the connection */
+    uint64_t reset_ns;  /* READY: making the VM */
+    uint64_t pages;     /* that the reset copied back */
+    uint64_t exits;     /* of the VM to the monitor */
+    int32_t status;     /* as `end` says */
+    uint32_t spent;     /* 1: this was the worker's last; it ends */
+};
+
+/* Shared by the two, and by nobody else. */
+struct worker_page {
+    _Atomic uint64_t next;    /* job handed over, not claimed; 0: none */
+    _Atomic uint64_t current; /* claimed, not reported; 0: none */
+    struct mayfly_progress progress;
+};
+
+struct worker_link {
+    pid_t pid;
+    int fd; /* ours: non-blocking, SOCK_SEQPACKET */
+    struct worker_page *page;
+};
+
+/* Forks a worker of that generation. Returns 0 or a negative errno. */
+int worker_start(const struct server_options *options,
+                 const struct generation *generation, struct worker_link *link);
+
+/*
+ * Hands a connection over, which stays the caller's, too: non-blocking.
+ * `page->next` has to be 0. Returns 0; -EAGAIN if the worker has not read what
+ * it was sent before; -EPIPE or the like if it is no more.
+ */
+int worker_hand_over(struct worker_link *link, const struct worker_job *job,
+                     int connection);
+
+/* Takes a job back. Returns whether the worker has not begun with it. */
+bool worker_take_back(struct worker_link *link, uint64_t id);
+
+/*
+ * Reads one report, whose fields are in their ranges then. Returns 0; -EAGAIN
+ * if there is none; -EPIPE if there will be none any more; -EPROTO if the
+ * worker talks nonsense, and is to be killed.
+ */
+int worker_hear(struct worker_link *link, struct worker_report *report);
+
+/* Closes our end. The worker ends when it is done with what it has. */
+void worker_release(struct worker_link *link);
+
+#endif
