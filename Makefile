@@ -77,7 +77,7 @@ GUEST := $(wildcard guest_rt/*.[chS] guest_rt/lwip/*.[ch] guest_rt/mayfly.specs 
 EXT4 := $(wildcard guest_rt/ext4/*.c)
 EXT4_HOST := $(filter-out guest_rt/ext4/guest_%,$(EXT4))
 IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
-	$(wildcard images/*/main.c))
+	$(wildcard images/*/main.c)) build/images/function-streams.elf
 SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
 	$(wildcard $(addprefix tests/,$(addsuffix /*.c,unit sched turns ring kvm cli)))))))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/tests/%, \
@@ -207,6 +207,12 @@ build/images/%.elf: $$(wildcard images/$$*/*.[chS]) \
 	$Qbuild/mayfly-cc $(MAYFLY_CC_FLAGS) -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ \
 		$(filter %.c %.S,$(filter-out images/$*/files/%,$^)) \
 		$(patsubst %,--files %,$(wildcard images/$*/files))
+
+# The same program twice: as any other, and without TCP/IP.
+build/images/function-streams.elf: $(wildcard images/function/*.[ch]) \
+		build/mayfly-cc build/sysroot/.runtime Makefile build/flags
+	$(call say,GUEST,$@)
+	$Qbuild/mayfly-cc --streams -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c,$^)
 
 include images/programs.mk
 

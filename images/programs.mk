@@ -60,12 +60,12 @@ PROGRAM_IMAGES += $(patsubst %,build/images/%.elf,$4)
 NATIVE_PROGRAMS += $(addprefix build/native/,$4)
 endef
 
-# Ours, which is in build/images/ like every images/*/main.c, as a Linux process.
-build/native/httpd: $(wildcard images/httpd/*.[ch])
+# Ours, which are in build/images/ like every images/*/main.c, as Linux processes.
+build/native/httpd build/native/function: build/native/%: $$(wildcard images/$$*/*.[ch])
 	$(call say,NATIVE,$@)
 	@mkdir -p $(@D)
 	$Q$(NATIVE_CC) -O2 $(WARN) -o $@ $(filter %.c,$^)
-NATIVE_PROGRAMS += build/native/httpd
+NATIVE_PROGRAMS += build/native/httpd build/native/function
 
 $(eval $(call program,lua,lua5.4,5.4.4-3+deb12u1,lua))
 $(eval $(call program,nginx,nginx,1.22.1-9+deb12u9,nginx))
