@@ -61,22 +61,10 @@ struct server_options {
 int server_run(const struct server_options *options);
 
 /*
- * Reads ADDR:PORT, [ADDR]:PORT, NAME:PORT, *:PORT or unix:PATH, cutting
- * nothing. Returns whether it is one; a name is looked up.
+ * Reads ADDR:PORT, [ADDR]:PORT, NAME:PORT, *:PORT (all addresses of both
+ * families) or unix:PATH. Returns whether it is one; a name is looked up. In
+ * listen.c.
  */
 bool server_parse_address(const char *text, struct server_address *address);
-
-/*
- * Listens there: non-blocking, close-on-exec. A socket file at a path that
- * nobody listens at any more is replaced. Returns a descriptor or a negative
- * errno.
- */
-int server_listen(const struct server_address *address, int backlog);
-
-/*
- * Writes where a socket listens, which tells the port if 0 was asked for:
- * "127.0.0.1:8080", "[::]:8080", "unix:/path".
- */
-void server_name_socket(int fd, char *name, size_t room);
 
 #endif

@@ -18,13 +18,19 @@
  * A worker that is done with its VM and cannot reset it says so (`spent`) and
  * ends. Its death is seen by its socket (EPOLLHUP), or by its pid.
  *
- * One job may be handed over while another is being served. `page->next` has
- * its number, which the worker swaps for 0 when it begins with it; so can the
- * supervisor, which thereby has the connection back (worker_take_back). The
- * worker then closes its copy unseen, when it comes to it: until then the
- * connection is open there, so that it is ended by shutdown(2), not by close().
+ * One job may be handed over while another is being served. Its number is in
+ * one of `page->next`: there are two of them because the worker reports a job
+ * before it claims the one that follows, and that tells the supervisor to hand
+ * over yet another. The worker sets `page->current`, and then swaps the number
+ * for 0, when it begins with the job; so can the supervisor, which thereby has
+ * the connection back (worker_take_back). The worker then closes its copy
+ * unseen, without a report, when it comes to it: until then the connection is
+ * open there, so that it is ended by shutdown(2), not by close().
+ *
  * How much of a job's request was read, and of its answer sent, is in
- * `page->progress`, which counts on from job to job.
+ * `page->progress`, which counts on from job to job; reports have the
+ * differences. If a worker dies, a job that is still in `next`, or that is
+ * `current` while nothing was read, goes to another one.
  *
  * Nothing that a worker says or writes to its page is believed, beyond what it
  * says of the connections that it was given.
@@ -72,8 +78,9 @@ struct worker_report {
 
 /* Shared by the two, and by nobody else. */
 struct worker_page {
-    _Atomic uint64_t next;    /* job handed over, not claimed; 0: none */
-    _Atomic uint64_t current; /* claimed, not reported; 0: none */
+    _Atomic uint64_t next[2]; /* jobs handed over, not claimed; 0: none */
+    _Atomic uint64_t current; /* about to be claimed, or claimed and not
+                                 reported; else 0 or what has been */
     struct mayfly_progress progress;
 };
 
@@ -88,15 +95,19 @@ int worker_start(const struct server_options *options,
                  const struct generation *generation, struct worker_link *link);
 
 /*
- * Hands a connection over, which stays the caller's, too: non-blocking.
- * `page->next` has to be 0. Returns 0; -EAGAIN if the worker has not read what
- * it was sent before; -EPIPE or the like if it is no more.
+ * Hands a connection over, which stays the caller's, too: non-blocking. Returns
+ * 0; -EBUSY if none of `page->next` is 0; -EAGAIN if the worker has not read
+ * what it was sent before; -EPIPE or the like if it is no more. Then it is not
+ * handed over.
  */
 int worker_hand_over(struct worker_link *link, const struct worker_job *job,
                      int connection);
 
 /* Takes a job back. Returns whether the worker has not begun with it. */
 bool worker_take_back(struct worker_link *link, uint64_t id);
+
+/* The other side of that: the worker's. Returns whether the job is its own. */
+bool worker_claim(struct worker_page *page, uint64_t id);
 
 /*
  * Reads one report, whose fields are in their ranges then. Returns 0; -EAGAIN
