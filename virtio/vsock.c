@@ -73,7 +73,8 @@ static void vsock_reset(struct vdev *dev)
 
     for (unsigned i = 0; i < vsock->fresh; i++)
         if (is_known(&vsock->streams[i]))
-            vsock_free(vsock, &vsock->streams[i], true);
+            vsock_free(vsock, &vsock->streams[i],
+                       vsock->streams[i].given ? VSOCK_LEAVE : VSOCK_CUT);
     vsock->refusal_count = 0;
     vsock->tx_blocked = false;
     vsock->tell_reset = false;
@@ -154,6 +155,8 @@ int vsock_init(struct vsock *vsock, const struct vsock_options *options)
     vsock->config.guest_cid = htole64(VSOCK_GUEST_CID);
     vsock->broker = -1;
     vsock->connect_count = options->connect_count;
+    vsock->progress =
+        options->progress ? options->progress : &vsock->own_progress;
     vsock->retry_ns = VDEV_NEVER;
     vsock->dev.queue_size_max[VSOCK_RX] = VSOCK_QUEUE_ENTRIES;
     vsock->dev.queue_size_max[VSOCK_TX] = VSOCK_QUEUE_ENTRIES;
@@ -177,7 +180,7 @@ void vsock_fini(struct vsock *vsock)
         return;
     for (unsigned i = 0; i < vsock->fresh; i++)
         if (vsock->streams[i].state != VSOCK_FREE)
-            vsock_free(vsock, &vsock->streams[i], false);
+            vsock_free(vsock, &vsock->streams[i], VSOCK_LEAVE);
     if (vsock->epoll_fd >= 0)
         os_close(vsock->epoll_fd);
     os_munmap(vsock->buffers, BUFFERS_BYTES);
@@ -187,6 +190,16 @@ void vsock_fini(struct vsock *vsock)
 unsigned vsock_stream_count(const struct vsock *vsock)
 {
     return vsock->used;
+}
+
+bool vsock_is_over(const struct vsock *vsock)
+{
+    return vsock->used == vsock->lingering;
+}
+
+void vsock_set_quiet(struct vsock *vsock, bool quiet)
+{
+    vsock->quiet = quiet;
 }
 
 bool vsock_has_output(const struct vsock *vsock)

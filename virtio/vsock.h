@@ -77,6 +77,16 @@ struct vsock_connected {
     int32_t error; /* 0 or a negative errno */
 };
 
+/*
+ * What went between the VM's sockets and it, for others to see, who may be
+ * other processes. While a call moves bytes this has what it may move at most,
+ * so that it is never less than what was moved; 0 means nothing.
+ */
+struct vsock_progress {
+    uint64_t in_bytes;  /* read from sockets */
+    uint64_t out_bytes; /* written to them */
+};
+
 struct vsock_options {
     /*
      * A connected SOCK_SEQPACKET socket to whoever connects for the guest,
@@ -85,6 +95,7 @@ struct vsock_options {
     int broker;
     unsigned
         connect_count; /* entries of its list, VSOCK_CONNECTS_MAX at most */
+    struct vsock_progress *progress; /* counted up there, too; or NULL */
 };
 
 enum vsock_state {
@@ -108,6 +119,7 @@ struct vsock_stream {
     bool hung_up;        /* the end of the file is not far */
     bool asked;          /* the guest, for credit */
     bool named;          /* the guest knows it by its ports */
+    bool given;          /* others may have the socket, too */
 
     uint32_t guest_port, host_port;
     uint32_t guest_alloc, guest_fwd; /* the guest's credit, as it said */
@@ -150,6 +162,8 @@ struct vsock {
     struct virtio_vsock_config config;
     struct vsock_stats stats;
     struct log_limit limit;
+    struct vsock_progress *progress; /* ours, or of options.progress */
+    struct vsock_progress own_progress;
     int epoll_fd;
     int broker;
     unsigned connect_count;
@@ -161,6 +175,7 @@ struct vsock {
     bool tell_reset;    /* VIRTIO_VSOCK_EVENT_TRANSPORT_RESET is due */
     bool awaits_room;   /* connections wait until there is room for a packet */
     bool tx_blocked;    /* too many refusals wait */
+    bool quiet;         /* see vsock_set_quiet() */
     unsigned first_refusal, refusal_count;
     uint16_t first_free, fresh; /* given back; never used, from here on */
     uint16_t first_queued, last_queued;
@@ -196,11 +211,26 @@ MUST_CHECK int vsock_listen(struct vsock *vsock, int fd, uint32_t guest_port);
  * asked end it. The caller then has the device served. Returns 0; -EAGAIN if
  * all streams are in use, or what epoll_ctl() returns: then it stays the
  * caller's.
+ *
+ * Other descriptors of it may be open: a stream that the guest ends is shut
+ * down before the device closes it, and of one that the guest cuts off (RST)
+ * the last of them to be closed resets the connection. One that a reset of the
+ * device ends is only closed: the others may still use it.
  */
 MUST_CHECK int vsock_offer(struct vsock *vsock, int fd, uint32_t guest_port);
 
+/*
+ * `quiet`: whoever serves the device does so often enough by itself. It asks
+ * for no kicks for what the guest sends; but for those for buffers that it
+ * needs.
+ */
+void vsock_set_quiet(struct vsock *vsock, bool quiet);
+
 /* Streams in use, those that the guest has closed and that go out included. */
 unsigned vsock_stream_count(const struct vsock *vsock);
+
+/* Whether all streams are over for the guest, if some still go out. */
+bool vsock_is_over(const struct vsock *vsock);
 
 /* Whether bytes that the guest has sent are still to go out. */
 bool vsock_has_output(const struct vsock *vsock);

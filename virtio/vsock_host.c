@@ -47,7 +47,7 @@ static uint32_t choose_port(const struct vsock *vsock,
            vsock_index(vsock, stream);
 }
 
-int vsock_offer(struct vsock *vsock, int fd, uint32_t guest_port)
+static int offer(struct vsock *vsock, int fd, uint32_t guest_port, bool given)
 {
     struct vsock_stream *stream = vsock_take_stream(vsock);
     int error;
@@ -56,14 +56,20 @@ int vsock_offer(struct vsock *vsock, int fd, uint32_t guest_port)
         return -EAGAIN;
     error = vsock_attach(vsock, stream, fd);
     if (error) {
-        vsock_free(vsock, stream, false);
+        vsock_free(vsock, stream, VSOCK_LEAVE); /* it has no socket */
         return error;
     }
     stream->state = VSOCK_REQUESTED;
+    stream->given = given;
     vsock_name(vsock, stream, guest_port, choose_port(vsock, stream));
     vsock_send(vsock, stream, VSOCK_SEND_REQUEST);
     vsock->stats.offered++;
     return 0;
+}
+
+int vsock_offer(struct vsock *vsock, int fd, uint32_t guest_port)
+{
+    return offer(vsock, fd, guest_port, true);
 }
 
 /* The host has no more of something: try again, but not at once. */
@@ -79,7 +85,7 @@ static bool accept_one(struct vsock *vsock, struct vsock_listener *listener)
     int fd = os_accept(listener->fd);
 
     if (fd >= 0) {
-        if (vsock_offer(vsock, fd, listener->guest_port))
+        if (offer(vsock, fd, listener->guest_port, false))
             os_close(fd);
         return true;
     }

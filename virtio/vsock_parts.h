@@ -53,6 +53,12 @@ static inline uint32_t vsock_credit(const struct vsock_stream *stream)
     return held < stream->guest_alloc ? stream->guest_alloc - held : 0;
 }
 
+/* Somebody else may look at any time. */
+static inline void vsock_note_progress(uint64_t *at, uint64_t bytes)
+{
+    __atomic_store_n(at, bytes, __ATOMIC_RELAXED);
+}
+
 /* Whether there may be bytes for the guest, credit apart. */
 static inline bool vsock_wants_read(const struct vsock_stream *stream)
 {
@@ -81,11 +87,20 @@ void vsock_forget_name(struct vsock *vsock, struct vsock_stream *stream);
 MUST_CHECK int vsock_attach(struct vsock *vsock, struct vsock_stream *stream,
                             int fd);
 
-/* Closes its socket, if it has one; `cut`: so that the peer sees no end. */
-void vsock_close(struct vsock *vsock, struct vsock_stream *stream, bool cut);
+/* What becomes of a socket that is closed here. */
+enum vsock_close {
+    VSOCK_END,   /* the peer sees the end of the stream */
+    VSOCK_CUT,   /* it sees none */
+    VSOCK_LEAVE, /* whoever has it, too, goes on with it */
+};
+
+/* Closes its socket, if it has one. */
+void vsock_close(struct vsock *vsock, struct vsock_stream *stream,
+                 enum vsock_close how);
 
 /* It is over: closes it and frees its place. */
-void vsock_free(struct vsock *vsock, struct vsock_stream *stream, bool cut);
+void vsock_free(struct vsock *vsock, struct vsock_stream *stream,
+                enum vsock_close how);
 
 /* It is over, and the guest is to be told. */
 void vsock_reset_stream(struct vsock *vsock, struct vsock_stream *stream);

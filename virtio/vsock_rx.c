@@ -83,7 +83,7 @@ static void put_packet(struct vsock *vsock, struct vsock_stream *stream,
     /* Whatever it is, it says how much room there is. */
     stream->to_send &= (uint8_t) ~(1u << packet | 1u << VSOCK_SEND_CREDIT);
     if (packet == VSOCK_SEND_RESET)
-        vsock_free(vsock, stream, false);
+        vsock_free(vsock, stream, VSOCK_LEAVE); /* it has no socket */
 }
 
 /* The socket has no more to say. */
@@ -126,13 +126,16 @@ static uint32_t put_data(struct vsock *vsock, struct vsock_stream *stream,
     struct pieces data = {vsock->data, to->count};
     uint64_t room = min_u64(chain->writable_bytes - VSOCK_HEADER_BYTES,
                             vsock_credit(stream));
+    uint64_t *progress = &vsock->progress->in_bytes, before = *progress;
     uint32_t bytes;
 
     memcpy(vsock->data, to->iov, to->count * sizeof(vsock->data[0]));
     (void)pieces_skip(&data, VSOCK_HEADER_BYTES);
     pieces_cut(&data, room);
+    vsock_note_progress(progress, before + room);
     bytes = note_read(vsock, stream,
                       os_readv(stream->fd, data.iov, (int)data.count), room);
+    vsock_note_progress(progress, before + bytes);
     if (bytes == 0)
         return 0;
     put_header(vsock, stream, VIRTIO_VSOCK_OP_RW, 0, bytes, to);

@@ -65,7 +65,7 @@ static void end_oldest(struct vsock *vsock)
             (!oldest || stream->order < oldest->order))
             oldest = stream;
     }
-    vsock_free(vsock, oldest, true);
+    vsock_free(vsock, oldest, VSOCK_CUT);
 }
 
 struct vsock_stream *vsock_take_stream(struct vsock *vsock)
@@ -95,9 +95,10 @@ struct vsock_stream *vsock_take_stream(struct vsock *vsock)
     return stream;
 }
 
-void vsock_free(struct vsock *vsock, struct vsock_stream *stream, bool cut)
+void vsock_free(struct vsock *vsock, struct vsock_stream *stream,
+                enum vsock_close how)
 {
-    vsock_close(vsock, stream, cut);
+    vsock_close(vsock, stream, how);
     vsock_forget_name(vsock, stream);
     vsock->lingering -= stream->state == VSOCK_LINGERING;
     stream->state = VSOCK_FREE;
@@ -163,21 +164,24 @@ int vsock_attach(struct vsock *vsock, struct vsock_stream *stream, int fd)
     return 0;
 }
 
-void vsock_close(struct vsock *vsock, struct vsock_stream *stream, bool cut)
+void vsock_close(struct vsock *vsock, struct vsock_stream *stream,
+                 enum vsock_close how)
 {
     if (stream->fd < 0)
         return;
     /* Another process may have the file, too: it would stay in epoll's. */
     (void)os_epoll_control(vsock->epoll_fd, EPOLL_CTL_DEL, stream->fd, NULL);
-    if (cut)
+    if (how == VSOCK_CUT)
         (void)os_set_abort(stream->fd);
+    else if (how == VSOCK_END && stream->given)
+        (void)os_shutdown(stream->fd, SHUT_RDWR);
     os_close(stream->fd);
     stream->fd = -1;
 }
 
 void vsock_reset_stream(struct vsock *vsock, struct vsock_stream *stream)
 {
-    vsock_close(vsock, stream, true);
+    vsock_close(vsock, stream, VSOCK_CUT);
     stream->out_bytes = 0;
     stream->state = VSOCK_RESETTING;
     stream->to_send = 0;
@@ -241,7 +245,7 @@ static void note_broken(struct vsock *vsock, struct vsock_stream *stream,
 
     stream->out_bytes = 0;
     if (stream->state == VSOCK_LINGERING) {
-        vsock_free(vsock, stream, true);
+        vsock_free(vsock, stream, VSOCK_CUT);
     } else if (error != -EPIPE) {
         vsock_reset_stream(vsock, stream);
     } else if (!(stream->ended & VIRTIO_VSOCK_SHUTDOWN_RCV)) {
@@ -256,12 +260,18 @@ static void note_broken(struct vsock *vsock, struct vsock_stream *stream,
  * Writes once. Returns how many of `bytes` bytes were taken; all that the
  * socket does not want (any more) stay.
  */
-static uint32_t write_once(struct vsock_stream *stream, const struct iovec *iov,
-                           unsigned count, uint32_t bytes, int *error)
+static uint32_t write_once(struct vsock *vsock, struct vsock_stream *stream,
+                           const struct iovec *iov, unsigned count,
+                           uint32_t bytes, int *error)
 {
-    ssize_t written = os_writev(stream->fd, iov, (int)count);
+    uint64_t before = vsock->progress->out_bytes;
+    ssize_t written;
 
     *error = 0;
+    vsock_note_progress(&vsock->progress->out_bytes, before + bytes);
+    written = os_writev(stream->fd, iov, (int)count);
+    vsock_note_progress(&vsock->progress->out_bytes,
+                        before + (written > 0 ? (uint64_t)written : 0));
     if (written >= 0 && (uint32_t)written < bytes)
         stream->writable = false;
     if (written >= 0)
@@ -286,7 +296,8 @@ void vsock_write(struct vsock *vsock, struct vsock_stream *stream,
     }
     pieces_cut(pieces, bytes);
     if (stream->writable && stream->out_bytes == 0 && bytes > 0)
-        done = write_once(stream, pieces->iov, pieces->count, bytes, &error);
+        done = write_once(vsock, stream, pieces->iov, pieces->count, bytes,
+                          &error);
     if (error) {
         stream->out_bytes = bytes; /* as if kept, to be lost */
         note_broken(vsock, stream, error);
@@ -305,7 +316,7 @@ void vsock_write(struct vsock *vsock, struct vsock_stream *stream,
 static void finish_output(struct vsock *vsock, struct vsock_stream *stream)
 {
     if (stream->state == VSOCK_LINGERING)
-        vsock_free(vsock, stream, false);
+        vsock_free(vsock, stream, VSOCK_END);
     else if (stream->guest_ended & VIRTIO_VSOCK_SHUTDOWN_SEND)
         (void)os_shutdown(stream->fd, SHUT_WR);
 }
@@ -321,7 +332,7 @@ void vsock_flush(struct vsock *vsock, struct vsock_stream *stream)
         unsigned count = describe_buffer(vsock, stream, stream->out_start,
                                          stream->out_bytes, iov);
         uint32_t done =
-            write_once(stream, iov, count, stream->out_bytes, &error);
+            write_once(vsock, stream, iov, count, stream->out_bytes, &error);
 
         stream->out_start = (stream->out_start + done) % VSOCK_BUFFER_BYTES;
         stream->out_bytes -= done;
@@ -344,7 +355,7 @@ void vsock_linger(struct vsock *vsock, struct vsock_stream *stream)
     vsock_forget_name(vsock, stream);
     stream->to_send = 0;
     if (stream->fd < 0 || stream->out_bytes == 0) {
-        vsock_free(vsock, stream, false);
+        vsock_free(vsock, stream, VSOCK_END);
         return;
     }
     stream->state = VSOCK_LINGERING;

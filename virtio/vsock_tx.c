@@ -86,7 +86,8 @@ static void obey_reset(struct vsock *vsock, struct vsock_stream *stream)
     if (stream->state == VSOCK_REQUESTED)
         vsock->stats.refused++;
     /* One that had ended in both directions ended well. */
-    vsock_free(vsock, stream, stream->ended != VSOCK_SHUTDOWN_BOTH);
+    vsock_free(vsock, stream,
+               stream->ended == VSOCK_SHUTDOWN_BOTH ? VSOCK_END : VSOCK_CUT);
 }
 
 static void obey_shutdown(struct vsock *vsock, struct vsock_stream *stream,
@@ -231,6 +232,15 @@ static bool is_blocked(const struct vsock *vsock)
     return vsock->refusal_count == VSOCK_RESETS_MAX;
 }
 
+/* Returns whether to go on as if kicked. */
+static bool ask_kick(struct vsock *vsock)
+{
+    if (!vsock->quiet)
+        return vdev_ask_kick(&vsock->dev, VSOCK_TX, 1);
+    virtq_suppress_kicks(&vsock->dev.queues[VSOCK_TX]);
+    return false;
+}
+
 int vsock_tx_serve(struct vsock *vsock)
 {
     struct virtq *q = &vsock->dev.queues[VSOCK_TX];
@@ -244,7 +254,7 @@ int vsock_tx_serve(struct vsock *vsock)
         result = receive_chain(vsock);
         if (result == 0) {
             vdev_publish(&vsock->dev, VSOCK_TX);
-            result = vdev_ask_kick(&vsock->dev, VSOCK_TX, 1);
+            result = ask_kick(vsock);
         } else if (budget % VSOCK_BATCH_PACKETS == 0) {
             vdev_publish(&vsock->dev, VSOCK_TX);
         }

@@ -68,6 +68,8 @@ static const char *end_name(enum mayfly_end end)
         return "snapshot";
     case MAYFLY_AT_CALL:
         return "call";
+    case MAYFLY_SERVED:
+        return "served";
     }
     return "unknown";
 }

@@ -163,6 +163,7 @@ static int explain_end(struct mayfly *vm, const struct mayfly_result *result)
     case MAYFLY_OUTPUT_CLOSED:
         return CLI_SIGNALLED + SIGPIPE;
     case MAYFLY_AT_SNAPSHOT: /* it is taken */
+    case MAYFLY_SERVED:
         return CLI_OK;
     case MAYFLY_AT_CALL:
         return cli_fail(CLI_FAILED,

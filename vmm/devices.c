@@ -215,6 +215,7 @@ static int add_streams(struct mayfly *vm, char *error)
     const struct vsock_options sockets = {
         .broker = options->connect_count > 0 ? options->connect_fd : -1,
         .connect_count = options->connect_count,
+        .progress = (struct vsock_progress *)options->progress,
     };
     int result = 0;
 
@@ -234,26 +235,6 @@ static int add_streams(struct mayfly *vm, char *error)
             return error_system(error, result, "cannot add stream %u", i);
     }
     return 0;
-}
-
-int mayfly_offer(struct mayfly *vm, int fd, uint32_t guest_port, char *error)
-{
-    unsigned long calls = os_calls;
-    int result;
-
-    if (!vm->loaded || !vm_has_sockets(&vm->options))
-        return error_set(error, -EINVAL, "this VM has no socket device");
-    if (vm->has_io)
-        io_lock(&vm->io);
-    result = vsock_offer(&vm->vsock, fd, guest_port);
-    /* It finds the offer when it goes on; what is left is done then. */
-    if (!result && vdev_serve(&vm->vsock.dev) == -EINTR)
-        vm->unfinished = true;
-    if (vm->has_io)
-        io_unlock(&vm->io);
-    vm->os_calls += os_calls - calls;
-    return result ? error_system(error, result, "cannot offer a connection")
-                  : 0;
 }
 
 void devices_remove(struct mayfly *vm)
@@ -402,22 +383,6 @@ static void get_share_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     }
 }
 
-static void get_stream_stats(const struct mayfly *vm,
-                             struct mayfly_stats *stats)
-{
-    const struct vsock_stats *from = &vm->vsock.stats;
-
-    stats->has_streams = vm_has_sockets(&vm->options);
-    stats->streams = (struct mayfly_stream_stats){
-        .offered = from->offered,
-        .opened = from->opened,
-        .refused = from->refused,
-        .resets = from->resets,
-        .in_bytes = from->in_bytes,
-        .out_bytes = from->out_bytes,
-    };
-}
-
 static struct mayfly_device_stats device_stats(const struct vdev *dev)
 {
     struct mayfly_device_stats stats = {
@@ -445,7 +410,8 @@ void devices_get_stats(const struct mayfly *vm, struct mayfly_stats *stats)
     get_disk_stats(vm, stats);
     get_net_stats(vm, stats);
     get_share_stats(vm, stats);
-    get_stream_stats(vm, stats);
+    stats->has_streams = vm_has_sockets(&vm->options);
+    mayfly_get_stream_stats(vm, &stats->streams);
     stats->returned_bytes = vm->balloon.freed_bytes;
     stats->device_count = vm->native.set.count;
     for (unsigned i = 0; i < stats->device_count; i++)

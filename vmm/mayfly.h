@@ -208,6 +208,10 @@ struct mayfly_options {
                        SOCK_SEQPACKET, borrowed and made non-blocking */
     bool sockets;   /* the guest has a device for streams even if there are none
                        yet: for mayfly_offer() */
+    bool serves;    /* mayfly_run ends with MAYFLY_SERVED when the connections
+                       offered are over. Has `sockets`, and no I/O thread */
+    struct mayfly_progress *progress; /* of streams: as long as the VM lives;
+                                         NULL: none */
     uint32_t snapshots; /* MAYFLY_SNAPSHOT_*: mayfly_run stops there, and
                            mayfly_snapshot can be called; 0: never */
     bool resettable;    /* mayfly_restore: mayfly_reset can be called */
@@ -292,6 +296,9 @@ enum mayfly_end {
                            be called now, and mayfly_run() goes on */
     MAYFLY_AT_CALL, /* the guest waits for a call: mayfly_call(), or a snapshot
                        of it as it waits */
+    MAYFLY_SERVED,  /* options.serves: the guest waits, and has closed or reset
+                       every connection; of what it has sent some may still go
+                       out (mayfly_flush_streams). mayfly_run() goes on */
 };
 
 /* Why a guest could not go on. */
@@ -327,7 +334,7 @@ struct mayfly_result {
  * Runs the guest on the calling thread until it ends, which may be another one
  * each time. Returns 0 and fills
  * `*result`, whatever the guest did; a negative errno if the host failed. Once
- * per VM, and again after each MAYFLY_AT_SNAPSHOT or reset.
+ * per VM, and again after each MAYFLY_AT_SNAPSHOT, MAYFLY_SERVED or reset.
  */
 int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
 
@@ -338,16 +345,38 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error);
  */
 void mayfly_stop(struct mayfly *vm);
 
+/* What later calls of mayfly_run have instead of options.timeout_ns. */
+void mayfly_set_timeout(struct mayfly *vm, uint64_t timeout_ns);
+
 /*
  * Hands a connection over to a loaded VM that has streams or options.sockets
  * and that does not run: whoever listens at `guest_port` in the guest accepts
- * it as soon as it runs. `fd` is a connected stream socket, non-blocking, and
+ * it as soon as it runs; 0 is the port at which the program listened first.
+ * `fd` is a connected stream socket, non-blocking, and
  * the library's from here on. Several may wait. One that the guest has not
  * heard of yet outlives mayfly_reset(). Returns 0; -EAGAIN if the guest has too
- * many connections, -EINVAL without the device, or what the host said: then the
- * descriptor stays the caller's.
+ * many connections, -EINVAL without the device, or if nobody listens yet for
+ * port 0, or what the host said: then the descriptor stays the caller's.
+ *
+ * Others may have descriptors of the same socket, and what becomes of it: where
+ * the guest closes the connection, its peer sees the end at once. Where the
+ * guest resets it, its peer sees that when the last descriptor is closed.
+ * Where it is open when the VM is reset or destroyed, only the library's
+ * descriptor is closed: the others may still use it.
  */
 int mayfly_offer(struct mayfly *vm, int fd, uint32_t guest_port, char *error);
+
+/* What went through the VM's streams so far. Costs nothing. */
+void mayfly_get_stream_stats(const struct mayfly *vm,
+                             struct mayfly_stream_stats *stats);
+
+/*
+ * Waits until the sockets have taken what the guest has sent, for at most
+ * `timeout_ns`. The VM does not run; a reset before has lost what was sent on
+ * connections that were open. Returns 0, or -ETIMEDOUT if there is something
+ * left, also because mayfly_stop was called.
+ */
+int mayfly_flush_streams(struct mayfly *vm, uint64_t timeout_ns);
 
 /* A call of a function that the guest exports (guest_rt: <mayfly/call.h>). */
 struct mayfly_call {

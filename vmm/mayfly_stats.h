@@ -70,6 +70,8 @@ struct mayfly_stream_stats {
     uint64_t resets;   /* streams that were cut off */
     uint64_t in_bytes; /* from the guest */
     uint64_t out_bytes;
+    unsigned open;      /* now: those that are not over for the guest ... */
+    unsigned lingering; /* ... and those that are, and still go out */
 };
 
 #define MAYFLY_DEVICES_MAX 16

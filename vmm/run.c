@@ -368,6 +368,8 @@ static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
     uint64_t now = os_now_ns();
 
     atomic_store(&vm->signalled, false);
+    if (now >= vm->look_ns)
+        serve_quietly(vm, false);
     *ended = serve_must_end(vm, result) || serve_all(vm, result);
     if (*ended)
         return 0;
@@ -414,17 +416,17 @@ static int handle(struct mayfly *vm, const struct vcpu_stop *stop,
 }
 
 /*
- * Host time at which the guest wants its timer event, or has to end;
- * UINT64_MAX: never.
+ * Host time at which the guest wants its timer event, is to be looked after, or
+ * has to end; UINT64_MAX: never.
  */
 static uint64_t timer_due(const struct mayfly *vm)
 {
     uint64_t guest_ns = upcall_deadline(&vm->upcalls);
+    uint64_t due_ns = min_u64(vm->deadline_ns, vm->look_ns);
 
     if (!guest_ns)
-        return vm->deadline_ns;
-    return min_u64(vm->deadline_ns,
-                   clock_host_from_guest(&vm->clock, guest_ns));
+        return due_ns;
+    return min_u64(due_ns, clock_host_from_guest(&vm->clock, guest_ns));
 }
 
 /*
@@ -485,10 +487,8 @@ static uint64_t deadline(uint64_t timeout_ns)
     return now + timeout_ns;
 }
 
-/* Runs the guest for at most `timeout_ns`, on the thread it was prepared for.
- */
-static int run(struct mayfly *vm, uint64_t timeout_ns,
-               struct mayfly_result *result, char *error)
+int vm_run(struct mayfly *vm, uint64_t timeout_ns, struct mayfly_result *result,
+           char *error)
 {
     int failure;
 
@@ -501,6 +501,7 @@ static int run(struct mayfly *vm, uint64_t timeout_ns,
     atomic_store(&vm->thread, vm->run_thread);
     vm->at_snapshot = vm->at_call = vm->fresh = false;
     vm->deadline_ns = deadline(timeout_ns);
+    serve_quietly(vm, vm->options.serves);
     failure = run_until_end(vm, result, error);
     if (!failure)
         serve_finish(vm, result);
@@ -520,77 +521,8 @@ int mayfly_run(struct mayfly *vm, struct mayfly_result *result, char *error)
 
     memset(result, 0, sizeof(*result));
     if (!failure)
-        failure = run(vm, vm->options.timeout_ns, result, error);
+        failure = vm_run(vm, vm->options.timeout_ns, result, error);
     vm_note_stage(vm, MAYFLY_STAGE_END);
-    vm->os_calls += os_calls - calls;
-    return failure;
-}
-
-/* ---- Calls -------------------------------------------------------------- */
-
-/* Puts the call where the guest waits for it. */
-static int write_call(struct mayfly *vm, const struct mayfly_call *call,
-                      char *error)
-{
-    size_t name_bytes = strlen(call->function) + 1;
-    gpa_t at = gpa(vm->call_at);
-    struct mf_call guest;
-
-    if (name_bytes > sizeof(guest.name))
-        return error_set(error, -EINVAL, "the function's name is too long");
-    if (gmem_read(&vm->mem, at, &guest, sizeof(guest)))
-        return error_set(error, -EFAULT, "the guest's call is not in memory");
-    if (call->in_bytes > guest.in_room)
-        return error_set(error, -E2BIG, "%zu bytes of input, and room for %llu",
-                         call->in_bytes, (unsigned long long)guest.in_room);
-    guest.in_bytes = call->in_bytes;
-    guest.out_room = call->out_room;
-    memset(guest.name, 0, sizeof(guest.name));
-    memcpy(guest.name, call->function, name_bytes);
-    if ((call->in_bytes > 0 &&
-         gmem_write(&vm->mem, gpa(guest.in), call->in, call->in_bytes)) ||
-        gmem_write(&vm->mem, at, &guest, sizeof(guest)))
-        return error_set(error, -EFAULT, "the guest's room is not in memory");
-    return 0;
-}
-
-static int read_answer(struct mayfly *vm, struct mayfly_call *call, char *error)
-{
-    struct mf_call guest;
-
-    if (gmem_read(&vm->mem, gpa(vm->call_at), &guest, sizeof(guest)))
-        return error_set(error, -EFAULT, "the guest's answer is not in memory");
-    call->result = (long)guest.result;
-    if (guest.out_bytes > call->out_room ||
-        (guest.out_bytes > 0 &&
-         gmem_read(&vm->mem, gpa(guest.out), call->out, guest.out_bytes)))
-        return error_set(error, -EFAULT,
-                         "the guest's answer is longer than there is room for, "
-                         "or not in memory");
-    call->out_bytes = guest.out_bytes;
-    return call->result == -ENOSYS
-               ? error_set(error, -ENOSYS, "the guest has no function '%s'",
-                           call->function)
-               : 0;
-}
-
-int mayfly_call(struct mayfly *vm, struct mayfly_call *call,
-                struct mayfly_result *result, char *error)
-{
-    unsigned long calls = os_calls;
-    int failure;
-
-    memset(result, 0, sizeof(*result));
-    call->out_bytes = 0;
-    if (!vm->at_call)
-        return error_set(error, -EINVAL, "the guest does not wait for a call");
-    failure = vm_prepare_run(vm, error);
-    if (!failure)
-        failure = write_call(vm, call, error);
-    if (!failure)
-        failure = run(vm, call->timeout_ns, result, error);
-    if (!failure && result->end == MAYFLY_AT_CALL)
-        failure = read_answer(vm, call, error);
     vm->os_calls += os_calls - calls;
     return failure;
 }

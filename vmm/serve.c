@@ -78,7 +78,7 @@ int serve_prepare(struct mayfly *vm)
     uint64_t mask = io_devices(vm);
     int error;
 
-    if (!mask || vm->options.io == MAYFLY_IO_INLINE)
+    if (!mask || vm->options.io == MAYFLY_IO_INLINE || vm->options.serves)
         return 0;
     if (vm->options.io == MAYFLY_IO_AUTO && !has_processor_to_spare())
         return 0;
@@ -301,6 +301,21 @@ void serve_tick(struct mayfly *vm)
         return; /* the next tick looks again */
 }
 
+/* How long a guest that does not wait may have sent something unseen. */
+#define LOOK_NS 1000000u
+
+void serve_quietly(struct mayfly *vm, bool quiet)
+{
+    vsock_set_quiet(&vm->vsock, quiet);
+    vm->look_ns = quiet ? os_now_ns() + LOOK_NS : UINT64_MAX;
+}
+
+/* Nobody is to be served any more. */
+static bool has_served(const struct mayfly *vm)
+{
+    return vm->options.serves && !vm->unfinished && vsock_is_over(&vm->vsock);
+}
+
 /* ---- Waiting ------------------------------------------------------------ */
 
 /*
@@ -411,6 +426,11 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
         if (*ended)
             return 0;
         events = event_read(&vm->native.events);
+        if (has_served(vm)) {
+            result->end = MAYFLY_SERVED;
+            *ended = true;
+            break;
+        }
         if (events != seen || os_now_ns() >= until_ns)
             break;
         if (atomic_load(&vm->snapshot_wanted)) {
@@ -436,6 +456,8 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
             break;
     }
     event_stop_waiting(&vm->native.events);
+    if (vm->look_ns != UINT64_MAX)
+        vm->look_ns = os_now_ns() + LOOK_NS;
     /* The guest must see that its deadline has passed. */
     clock_update(&vm->clock);
     vcpu_set_result(&vm->vcpu, events);
@@ -448,10 +470,8 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
 /* How long peers have to take what a guest that has ended sent to them. */
 #define DRAIN_NS 10000000000u
 
-/* As with a process: what it has sent goes out, though it has ended. */
-static void drain_streams(struct mayfly *vm)
+void serve_flush_streams(struct mayfly *vm, uint64_t until_ns)
 {
-    uint64_t until_ns = min_u64(os_now_ns() + DRAIN_NS, vm->deadline_ns);
     struct pollfd file;
     bool more = true;
 
@@ -462,8 +482,17 @@ static void drain_streams(struct mayfly *vm)
         int ready = sleep_until(vm, &file, 1, until_ns);
         if (ready > 0 && vdev_ready(&vm->vsock.dev) == -EINTR)
             continue;
-        more = ready > 0;
+        more = ready > 0 || ready == -EINTR;
     }
+}
+
+/* As with a process: what it has sent goes out, though it has ended. */
+static void drain_streams(struct mayfly *vm)
+{
+    /* Elsewhere it is up to those who offered the connections. */
+    if (!vm->options.serves)
+        serve_flush_streams(vm,
+                            min_u64(os_now_ns() + DRAIN_NS, vm->deadline_ns));
 }
 
 void serve_finish(struct mayfly *vm, struct mayfly_result *result)
@@ -483,7 +512,7 @@ void serve_finish(struct mayfly *vm, struct mayfly_result *result)
             *result = late;
         if (!ended && late.end != MAYFLY_AT_SNAPSHOT)
             drain_streams(vm);
-    } else {
+    } else if (result->end != MAYFLY_SERVED) {
         /* Somebody wants it to end now: one attempt. */
         if (vdev_set_serve(&vm->native.set, VDEV_SET_ALL) == -EINTR)
             return;

@@ -49,6 +49,15 @@ void serve_tick(struct mayfly *vm);
 MUST_CHECK int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t until_ns,
                           struct mayfly_result *result, bool *ended);
 
+/*
+ * `quiet`: the guest's streams are looked at when it waits, and 1 ms after it
+ * was entered if it has not waited; it makes no kicks for what it sends.
+ */
+void serve_quietly(struct mayfly *vm, bool quiet);
+
+/* Waits until sockets have taken what is for them, until `until_ns` at most. */
+void serve_flush_streams(struct mayfly *vm, uint64_t until_ns);
+
 /* What the guest has asked for before it ended is still to be done. */
 void serve_finish(struct mayfly *vm, struct mayfly_result *result);
 

@@ -99,6 +99,8 @@ struct mayfly {
 
     struct tick tick;
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
+    uint64_t look_ns;     /* the guest is interrupted then, to be looked after:
+                             see serve_quietly(); UINT64_MAX: not for that */
     uint64_t run_number;  /* of the thread that the tick interrupts ... */
     pid_t run_thread;     /* ... and the kernel's id of it */
     unsigned strays;      /* its count when this VM was run last */
@@ -125,7 +127,7 @@ struct mayfly {
 
 static inline bool vm_has_sockets(const struct mayfly_options *options)
 {
-    return options->sockets || options->stream_count > 0 ||
+    return options->sockets || options->serves || options->stream_count > 0 ||
            options->connect_count > 0;
 }
 
@@ -157,7 +159,15 @@ void vm_note_stage(struct mayfly *vm, enum mayfly_stage stage);
  */
 MUST_CHECK int vm_prepare_run(struct mayfly *vm, char *error);
 
-/* Undoes that. */
+/*
+ * Runs the guest for at most `timeout_ns`, 0 for no limit, on the thread that
+ * it is prepared for. Returns 0 and fills `*result`, which is zero, or a
+ * negative errno.
+ */
+MUST_CHECK int vm_run(struct mayfly *vm, uint64_t timeout_ns,
+                      struct mayfly_result *result, char *error);
+
+/* Undoes vm_prepare_run(). */
 void vm_unprepare_run(struct mayfly *vm);
 
 #endif

@@ -31,7 +31,7 @@
 #include <stdint.h>
 
 #define MF_ABI_MAJOR 1u
-#define MF_ABI_MINOR 2u
+#define MF_ABI_MINOR 3u
 
 /* ---- The memory map -------------------------------------------------- */
 
@@ -423,7 +423,7 @@ struct mf_boot {
     uint64_t flush_rax;     /* MF_NOTE_PAGING: rax of the last #UD's code */
     uint64_t clone_strings; /* see MF_EVENT_GENERATION; 0: none; since 1.2 */
     uint32_t clone_optc;    /* how many */
-    uint32_t reserved4;
+    uint32_t listen_port;   /* the guest's: where it listens; since 1.3 */
     uint64_t reserved0[9];
 
     /*
@@ -555,6 +555,7 @@ MF_ABI_AT(mf_boot, fault_rax, 0x118);
 MF_ABI_AT(mf_boot, flush_rax, 0x120);
 MF_ABI_AT(mf_boot, clone_strings, 0x128);
 MF_ABI_AT(mf_boot, clone_optc, 0x130);
+MF_ABI_AT(mf_boot, listen_port, 0x134);
 MF_ABI_AT(mf_boot, reserved0, 0x138);
 MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
