@@ -312,6 +312,13 @@ $(eval $(call threads,asan,$(ASAN)))
 $(eval $(call threads,tsan,$(TSAN)))
 THREAD_TESTS := $(addprefix build/tests/threads/,host asan tsan)
 
+# Requests to images/function, for benchmarks and tests of `mayfly serve`.
+LOAD := $(filter-out %/main.c,$(wildcard tests/load/*.c))
+build/tests/load: $(call objects,host,$(LOAD) tests/load/main.c)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -o $@ $^ -lm
+
 # The guest's ext4, with libext2fs built for the host, over a disk in memory.
 
 build/src/e2fsprogs: .ci/debian-source
