@@ -27,6 +27,7 @@ enum cli_status {
 /* The subcommands: argv[0] is the subcommand's name. Return the status. */
 int cmd_run(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
@@ -53,6 +54,12 @@ int cli_open_image(const char *path, bool writable, unsigned *closed,
  * and fits.
  */
 bool cli_parse_number(const char *text, unsigned step, uint64_t *number);
+
+/*
+ * Sets what --log-level names: "error", "warn", "info" or "debug". Returns
+ * whether it is one of them.
+ */
+bool cli_parse_level(const char *text);
 
 /* What cli_parse_rate() says of a word that is not for it. */
 #define CLI_OTHER (-1)

@@ -179,19 +179,6 @@ static bool parse_poll(const char *text, uint64_t *ns)
     return *text >= '0' && *text <= '9' && !*end && us <= 1000000;
 }
 
-static bool parse_level(const char *text)
-{
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(text, names[i]) == 0) {
-            mayfly_set_log_level((enum mayfly_log_level)i);
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool parse_sandbox(const char *text, struct cli_request *request)
 {
     request->confine = strcmp(text, "off") != 0;
@@ -202,64 +189,6 @@ static bool parse_sandbox(const char *text, struct cli_request *request)
            strcmp(text, "on") == 0;
 }
 
-/* Adds K=V, or the host's value of K. Returns whether there was room. */
-static bool add_env(struct cli_request *request, char *text)
-{
-    const char *entry = text;
-
-    if (!strchr(text, '=')) {
-        char *const *host = environ;
-        size_t length = strlen(text);
-
-        while (*host &&
-               (strncmp(*host, text, length) != 0 || (*host)[length] != '='))
-            host++;
-        if (!*host)
-            return true;
-        entry = *host;
-    }
-    if (*entry == '=' || request->env_count == CLI_ENV_MAX)
-        return false;
-    request->env[request->env_count++] = entry;
-    return true;
-}
-
-int cli_add_guest_option(struct cli_request *request, const char *option)
-{
-    if (request->guest_option_count == CLI_GUEST_OPTIONS_MAX)
-        return cli_misuse(request->command,
-                          "at most %d mounts, addresses and the like "
-                          "are possible",
-                          CLI_GUEST_OPTIONS_MAX);
-    request->guest_options[request->guest_option_count++] = option;
-    return CLI_OK;
-}
-
-/* What goes into names of hosts (RFC 952, 1123), and what programs add. */
-static bool is_host_name(const char *name)
-{
-    size_t length = strlen(name);
-
-    return length > 0 && length <= CLI_HOST_NAME_MAX && *name != '-' &&
-           *name != '.' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789-._") == length;
-}
-
-static int set_hostname(struct cli_request *request, const char *name)
-{
-    if (request->hostname_option[0])
-        return cli_misuse(request->command, "--hostname can be given once");
-    if (!is_host_name(name))
-        return cli_misuse(request->command,
-                          "--hostname takes letters, digits, '-', '.' and "
-                          "'_', at most %d, not '%s'",
-                          CLI_HOST_NAME_MAX, name);
-    snprintf(request->hostname_option, sizeof(request->hostname_option),
-             "hostname=%s", name);
-    return cli_add_guest_option(request, request->hostname_option);
-}
-
 /* Notes one more share, and tells the guest where it is. */
 static int add_share(struct cli_request *request, char *text)
 {
@@ -267,38 +196,18 @@ static int add_share(struct cli_request *request, char *text)
     struct cli_share *share = &request->shares[index];
 
     if (index == MAYFLY_SHARES_MAX)
-        return cli_misuse(request->command, "at most %d shares are possible",
-                          MAYFLY_SHARES_MAX);
+        return cli_misuse(request->guest.command,
+                          "at most %d shares are possible", MAYFLY_SHARES_MAX);
     if (cli_parse_share(text, share))
         return CLI_FAILED;
     for (unsigned i = 0; i < index; i++)
         if (strcmp(request->shares[i].path, share->path) == 0)
-            return cli_misuse(request->command, "two shares at %s",
+            return cli_misuse(request->guest.command, "two shares at %s",
                               share->path);
     request->share_count++;
     snprintf(share->guest_option, sizeof(share->guest_option), "share=%u%s:%s",
              index, share->writable ? "" : ",ro", share->path);
-    return cli_add_guest_option(request, share->guest_option);
-}
-
-/* Notes one more disk. Returns CLI_OK or CLI_FAILED. */
-static int add_disk(struct cli_request *request, char *text)
-{
-    unsigned index = request->disk_count;
-    struct cli_disk *disk = &request->disks[index];
-
-    if (index == MAYFLY_DISKS_MAX)
-        return cli_misuse(request->command, "at most %d disks are possible",
-                          MAYFLY_DISKS_MAX);
-    if (cli_parse_disk(text, disk))
-        return CLI_FAILED;
-    request->disk_count++;
-    /* What goes on from a snapshot has mounted it. */
-    if (!disk->mount || request->restore)
-        return CLI_OK;
-    snprintf(disk->guest_option, sizeof(disk->guest_option), "mount=%u:%s",
-             index, disk->mount);
-    return cli_add_guest_option(request, disk->guest_option);
+    return cli_guest_add_option(&request->guest, share->guest_option);
 }
 
 static int add_net(struct cli_request *request, char *text)
@@ -306,8 +215,8 @@ static int add_net(struct cli_request *request, char *text)
     struct cli_net *net;
 
     if (request->net_count == MAYFLY_NETS_MAX)
-        return cli_misuse(request->command, "at most %d networks are possible",
-                          MAYFLY_NETS_MAX);
+        return cli_misuse(request->guest.command,
+                          "at most %d networks are possible", MAYFLY_NETS_MAX);
     net = &request->nets[request->net_count];
     if (cli_parse_net(text, net))
         return CLI_FAILED;
@@ -316,27 +225,14 @@ static int add_net(struct cli_request *request, char *text)
         return CLI_OK;
     cli_write_addresses(&net->addresses, request->net_count - 1,
                         net->guest_option, sizeof(net->guest_option));
-    return cli_add_guest_option(request, net->guest_option);
-}
-
-/* Notes one more address to connect to, and tells the guest of it. */
-static int add_connect(struct cli_request *request, char *text)
-{
-    unsigned index = request->connect_count;
-
-    if (index == MAYFLY_CONNECTS_MAX)
-        return cli_misuse(request->command, "at most %d addresses are possible",
-                          MAYFLY_CONNECTS_MAX);
-    if (cli_parse_connect(text, index, &request->connects[index]))
-        return CLI_FAILED;
-    request->connect_count++;
-    return cli_add_guest_option(request, request->connects[index].guest_option);
+    return cli_guest_add_option(&request->guest, net->guest_option);
 }
 
 static int add_forward(struct cli_request *request, const char *text)
 {
     if (request->forward_count == CLI_FORWARDS_MAX)
-        return cli_misuse(request->command, "at most %d ports can be forwarded",
+        return cli_misuse(request->guest.command,
+                          "at most %d ports can be forwarded",
                           CLI_FORWARDS_MAX);
     return cli_parse_forward(text,
                              &request->forwards[request->forward_count++]);
@@ -357,14 +253,9 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
                          bool *done)
 {
     static const struct option options[] = {
-        {"mem", required_argument, NULL, 'm'},
-        {"env", required_argument, NULL, 'e'},
-        {"disk", required_argument, NULL, 'd'},
-        {"files", required_argument, NULL, 'f'},
+        CLI_GUEST_OPTIONS,
         {"share", required_argument, NULL, 'a'},
         {"net", required_argument, NULL, 'n'},
-        {"allow-connect", required_argument, NULL, 'C'},
-        {"hostname", required_argument, NULL, 'N'},
         {"entropy", no_argument, NULL, 'y'},
         {"balloon", no_argument, NULL, 'b'},
         {"huge-pages", no_argument, NULL, 'H'},
@@ -381,35 +272,18 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    int option;
+    int option, status;
 
     opterr = 0;
     while ((option = getopt_long(argc, argv, "+:p:", options, NULL)) != -1) {
         const char *bad = NULL;
 
-        if (request->restore && option != ':' && strchr(IN_SNAPSHOT, option))
-            return cli_misuse(request->command,
+        if (request->guest.restore && option != ':' &&
+            strchr(IN_SNAPSHOT, option))
+            return cli_misuse(request->guest.command,
                               "what --%s says is in the snapshot",
                               name_of(options, option));
         switch (option) {
-        case 'm':
-            if (!cli_parse_number(optarg, 1024, &request->options.mem_bytes))
-                bad = "--mem takes a size such as 64M";
-            break;
-        case 'e':
-            if (!add_env(request, optarg))
-                bad = "--env takes K=V, at most 256 times";
-            break;
-        case 'd':
-            if (add_disk(request, optarg))
-                return CLI_FAILED;
-            break;
-        case 'f':
-            if (request->files)
-                return cli_misuse(request->command,
-                                  "--files can be given once");
-            request->files = optarg;
-            break;
         case 'a':
             if (add_share(request, optarg))
                 return CLI_FAILED;
@@ -420,14 +294,6 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             break;
         case 'p':
             if (add_forward(request, optarg))
-                return CLI_FAILED;
-            break;
-        case 'C':
-            if (add_connect(request, optarg))
-                return CLI_FAILED;
-            break;
-        case 'N':
-            if (set_hostname(request, optarg))
                 return CLI_FAILED;
             break;
         case 'y':
@@ -472,25 +338,34 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
             request->timeline_path = optarg ? optarg : "";
             break;
         case 'g':
-            if (!parse_level(optarg))
+            if (!cli_parse_level(optarg))
                 bad = "--log-level takes error, warn, info or debug";
             break;
         case 'h':
             *done = true;
-            return request->restore ? print_restore_help() : print_run_help();
+            return request->guest.restore ? print_restore_help()
+                                          : print_run_help();
         case ':':
-            return cli_misuse(request->command, "%s needs a value",
+            return cli_misuse(request->guest.command, "%s needs a value",
                               optopt == 'p' ? "-p" : argv[optind - 1]);
         default:
-            return cli_misuse(request->command, "unknown option '%s'",
+            status = cli_guest_take(&request->guest, option, optarg);
+            if (status == CLI_FAILED)
+                return status;
+            if (status == CLI_OK)
+                break;
+            return cli_misuse(request->guest.command, "unknown option '%s'",
                               argv[optind - 1]);
         }
         if (bad)
-            return cli_misuse(request->command, "%s, not '%s'", bad, optarg);
+            return cli_misuse(request->guest.command, "%s, not '%s'", bad,
+                              optarg);
     }
-    if (request->connect_count > 0 && request->net_count > 0)
-        return cli_misuse(request->command,
+    if (request->guest.connect_count > 0 && request->net_count > 0)
+        return cli_misuse(request->guest.command,
                           "--allow-connect works without --net");
+    if (cli_guest_settle(&request->guest))
+        return CLI_FAILED;
     return cli_settle_nets(request->nets, request->net_count, request->forwards,
                            request->forward_count);
 }
@@ -499,21 +374,18 @@ static int parse_options(int argc, char **argv, struct cli_request *request,
 static int parse_operands(int argc, char **argv, struct cli_request *request)
 {
     if (optind == argc)
-        return cli_misuse(request->command, "%s is needed",
-                          request->restore ? "a snapshot" : "an image");
+        return cli_misuse(request->guest.command, "%s is needed",
+                          request->guest.restore ? "a snapshot" : "an image");
     request->image = argv[optind];
-    request->options.guest_options = request->guest_options;
-    if (request->restore)
+    request->options.guest_options = request->guest.options;
+    if (request->guest.restore)
         return optind + 1 == argc ? CLI_OK
-                                  : cli_misuse(request->command,
+                                  : cli_misuse(request->guest.command,
                                                "arguments are in the snapshot");
-    /* argv[0] is the image's name: `--`, where it stands, gives way to it. */
-    if (optind + 1 < argc && strcmp(argv[optind + 1], "--") == 0) {
-        argv[optind + 1] = argv[optind];
-        optind++;
-    }
-    request->options.args = (const char *const *)argv + optind;
-    request->options.env = request->env;
+    cli_guest_take_args(&request->guest, argv + optind);
+    request->options.mem_bytes = request->guest.mem_bytes;
+    request->options.args = request->guest.args;
+    request->options.env = request->guest.env;
     return CLI_OK;
 }
 

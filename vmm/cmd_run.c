@@ -198,13 +198,13 @@ static int run_vm(struct cli_request *request, struct mayfly *vm, int image,
                   struct cli_run *run, bool *ran)
 {
     char error[MAYFLY_ERROR_BYTES];
-    int result = request->restore ? mayfly_restore(vm, image, error)
-                                  : mayfly_load(vm, image, error);
+    int result = request->guest.restore ? mayfly_restore(vm, image, error)
+                                        : mayfly_load(vm, image, error);
 
     if (result)
         return cli_fail(result == -ENOEXEC ? CLI_NOT_IMAGE : CLI_FAILED,
                         "%s: %s", request->image, error);
-    if (request->restore)
+    if (request->guest.restore)
         close(image); /* what it needs of it is mapped */
     catch_signals(vm, request->snapshot_path != NULL);
     if (request->confine)
@@ -226,40 +226,13 @@ static uint64_t monotonic_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* The archive of files is the last disk, so that the others keep theirs. */
-static int open_files(struct cli_request *request)
-{
-    unsigned index = request->disk_count;
-
-    if (!request->files)
-        return CLI_OK;
-    if (index == MAYFLY_DISKS_MAX)
-        return cli_misuse("run",
-                          "--files is a disk, too: at most %d are possible",
-                          MAYFLY_DISKS_MAX);
-    request->disk_count++;
-    snprintf(request->files_option, sizeof(request->files_option), "files=%u",
-             index);
-    if (!request->restore &&
-        cli_add_guest_option(request, request->files_option))
-        return CLI_FAILED;
-    return cli_open_files(request->files, &request->open_disks[index]);
-}
-
 /* Opens all disks before the sandbox forbids it. */
 static int open_disks(struct cli_request *request)
 {
-    int status = CLI_OK;
+    int status = cli_guest_open_disks(&request->guest, request->open_disks,
+                                      &request->options.disk_count);
 
-    for (unsigned i = 0; i < request->disk_count && !status; i++)
-        status = cli_open_disk(&request->disks[i], &request->open_disks[i]);
-    if (!status)
-        status = open_files(request);
-    /* A file that may not grow is the guest's I/O error, not our end. */
-    if (request->disk_count > 0)
-        signal(SIGXFSZ, SIG_IGN);
     request->options.disks = request->open_disks;
-    request->options.disk_count = request->disk_count;
     return status;
 }
 
@@ -302,10 +275,11 @@ static int open_streams(struct cli_request *request)
             cli_open_stream(&request->forwards[i], &request->open_streams[i]);
     request->options.streams = request->open_streams;
     request->options.stream_count = request->forward_count;
-    if (request->connect_count > 0 && !status)
-        status = cli_start_broker(request->connects, request->connect_count,
+    if (request->guest.connect_count > 0 && !status)
+        status = cli_start_broker(request->guest.connects,
+                                  request->guest.connect_count,
                                   &request->options.connect_fd);
-    request->options.connect_count = request->connect_count;
+    request->options.connect_count = request->guest.connect_count;
     return status;
 }
 
@@ -329,8 +303,8 @@ static int run_request(struct cli_request *request, struct cli_run *run)
     FILE *stats, *timeline;
     bool ran = false;
     int status = CLI_OK, status_fd = -1;
-    int image =
-        cli_open_image(request->image, request->restore, &closed, &status);
+    int image = cli_open_image(request->image, request->guest.restore, &closed,
+                               &status);
 
     if (image < 0)
         return status;
@@ -363,8 +337,7 @@ static int run_request(struct cli_request *request, struct cli_run *run)
 static int run_command(int argc, char **argv, bool restore)
 {
     struct cli_request request = {
-        .command = argv[0],
-        .restore = restore,
+        .guest = {.command = argv[0], .restore = restore},
         .options = MAYFLY_OPTIONS,
         .confine = true,
     };

@@ -16,6 +16,7 @@ static const struct {
 } commands[] = {
     {"run", cmd_run, "run an image as a virtual machine"},
     {"restore", cmd_restore, "go on with the guest in a snapshot"},
+    {"serve", cmd_serve, "serve each connection by a VM of its own"},
     {"inspect", cmd_inspect, "show what an image is made of"},
     {"doctor", cmd_doctor, "tell whether this host can run guests"},
 };
