@@ -10,6 +10,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
+#include "vmm/cpuid.h"
 
 /* ---- Control registers (Intel SDM volume 3, 2.5; AMD APM volume 2, 3.1) -- */
 
@@ -57,13 +58,16 @@ struct cpuid_table {
 static void add_leaf(struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
 {
     struct kvm_cpuid_entry2 *entry = &table->leaves[table->head.nent++];
+    const struct cpuid_answer answer = cpuid_ask(leaf, subleaf);
 
     entry->function = leaf;
     entry->index = subleaf;
     entry->flags =
         leaf == 7 || leaf == 0xd ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
-    __cpuid_count(leaf, subleaf, entry->eax, entry->ebx, entry->ecx,
-                  entry->edx);
+    entry->eax = answer.eax;
+    entry->ebx = answer.ebx;
+    entry->ecx = answer.ecx;
+    entry->edx = answer.edx;
 }
 
 /*
@@ -105,10 +109,9 @@ static int clear_tsc_offset(const struct vcpu *vcpu)
 
 uint64_t vcpu_host_xcr0(void)
 {
-    uint32_t low, high, eax, ebx, ecx, edx;
+    uint32_t low, high;
 
-    __cpuid(1, eax, ebx, ecx, edx);
-    if (!(ecx & bit_OSXSAVE))
+    if (!(cpuid_ask(1, 0).ecx & bit_OSXSAVE))
         return 0;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return ((uint64_t)high << 32 | low) & XCR0_OFFERED;
