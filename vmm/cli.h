@@ -268,6 +268,14 @@ bool cli_has_passt(void);
 /* Ends the process now, as it is. For signal handlers, and the broker. */
 _Noreturn void cli_end_at_once(int status);
 
+#define CLI_ESCAPED_BYTES 6
+
+/*
+ * Writes a byte as a string of JSON has it; one above 0x7e as the character of
+ * that number. Returns how many bytes that took, CLI_ESCAPED_BYTES at most.
+ */
+size_t cli_escape_json(unsigned char byte, char *to);
+
 /* What a run is reported on. */
 struct cli_run {
     const char *image; /* its path, as given */

@@ -30,17 +30,11 @@ void report_summary(FILE *to, const struct cli_run *run)
 
 static void put_json_string(FILE *to, const char *text)
 {
-    fputc('"', to);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+    char escaped[CLI_ESCAPED_BYTES];
 
-        if (c == '"' || c == '\\')
-            fprintf(to, "\\%c", c);
-        else if (c < 0x20 || c >= 0x7f)
-            fprintf(to, "\\u%04x", c);
-        else
-            fputc(c, to);
-    }
+    fputc('"', to);
+    for (; *text; text++)
+        fwrite(escaped, 1, cli_escape_json((unsigned char)*text, escaped), to);
     fputc('"', to);
 }
 
