@@ -224,12 +224,16 @@ unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 	guest_rt/pipe*.c guest_rt/select*.c)) $(patsubst %,guest_rt/%.c,dev epoll \
 	eventfd lock memfd sched_wait user_copy)
 
+# What a server says of itself: a part of the command that is tested as a module.
+unit_CLI := vmm/cli_json.c $(patsubst %,vmm/server/%.c,access_line access_log \
+	admin admin_answer admin_request histogram memory metrics record)
+
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
 	socket_file vsock lwip/inet_memory)
 
 # suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
 define suite
-build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $($1_GUEST) $(LIB))
+build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $($1_GUEST) $($1_CLI) $(LIB))
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
 	$$Q$(CC) $3 -o $$@ $$^ -lcriterion -lpthread

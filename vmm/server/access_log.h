@@ -8,7 +8,7 @@
  * loop has nothing else to do. Nobody waits for the log: what a full disk, or a
  * reader that is slow or gone, does not take stays in the buffer, and what the
  * buffer has no room for is lost and counted. The keys are in vmm/README.md.
- * SIGPIPE has to be ignored. One thread: the supervisor's.
+ * SIGPIPE and SIGXFSZ have to be ignored. One thread: the supervisor's.
  */
 
 #include <stdbool.h>
@@ -23,10 +23,11 @@
 struct access_log {
     const char *path; /* NULL: there is none */
     int fd;
+    bool shared;   /* the file is others', too: it may be a blocking one */
+    bool torn;     /* its first line's beginning is written already */
+    bool failing;  /* it was said that it does not work */
     uint64_t lost; /* lines */
     size_t used;   /* bytes of the buffer */
-    bool torn;     /* its first line's beginning is written already */
-    bool failing;  /* which was said */
     char buffer[ACCESS_LOG_BUFFER_BYTES];
 };
 

@@ -24,10 +24,13 @@ struct admin_source {
 
 struct admin;
 
+/* Descriptors that it uses at most, besides the listening socket. */
+#define ADMIN_DESCRIPTORS_MAX 18
+
 /*
- * Starts answering at a listening socket, which is made non-blocking, and
- * belongs to the endpoint from then on, also if this fails. Returns 0 or
- * -errno; on success `*admin` is to be destroyed.
+ * Starts answering at a listening socket, which is non-blocking and stays the
+ * caller's, to be closed after this. Returns 0 or -errno; on success `*admin`
+ * is to be destroyed.
  */
 int admin_create(struct admin **admin, int listener,
                  const struct admin_source *source);

@@ -29,7 +29,10 @@ int memory_open(pid_t pid);
 /* Adds what the process has now. Returns 0, or -errno: -ESRCH if it ended. */
 int memory_add(int fd, struct memory_use *sum);
 
-/* The same for a text of such a file; `bytes` of it. Returns 0 or -EINVAL. */
-int memory_add_text(const char *text, size_t bytes, struct memory_use *sum);
+/*
+ * The same for the text of such a file, which is cut at its lines. Returns 0,
+ * or -EINVAL if a line is missing or there twice; then nothing is added.
+ */
+int memory_add_text(char *text, struct memory_use *sum);
 
 #endif

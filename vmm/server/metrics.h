@@ -51,10 +51,15 @@ struct metrics_gauges {
     uint64_t log_lost;             /* lines, of the access log */
 };
 
+/* Answers of the supervisor's own: 502, 503, 504. */
+#define METRICS_ANSWER_FIRST 502u
+#define METRICS_ANSWER_COUNT 3u
+
+/* Zero-initialised. */
 struct metrics {
     uint64_t accepted;
     uint64_t ends[CONNECTION_END_COUNT];
-    uint64_t answers[3]; /* 502, 503, 504 */
+    uint64_t answers[METRICS_ANSWER_COUNT];
     uint64_t events[METRICS_EVENT_COUNT];
     uint64_t in_bytes, out_bytes, exits;
     uint64_t resets, reset_pages, reset_ns;
