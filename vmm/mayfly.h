@@ -278,8 +278,9 @@ enum mayfly_confine_flags {
  * the whole process for good: no new privileges, no
  * capabilities, no new descriptors but for files in shares and connections, no
  * core dumps, Landlock without a single path but the shares where the kernel
- * has it, and a seccomp filter that allows what mayfly_run, mayfly_backtrace
- * and mayfly_get_stats need and kills the process for anything else. For
+ * has it, and a seccomp filter that allows what running, resetting and
+ * explaining it take (not: making, loading and restoring VMs), and kills the
+ * process for anything else. For
  * programs that do nothing else than run VMs. Returns 0 or a negative errno.
  */
 int mayfly_confine(struct mayfly *vm, unsigned flags, char *error);
@@ -472,6 +473,9 @@ unsigned mayfly_backtrace(struct mayfly *vm, const struct mayfly_crash *crash,
 
 /* Fills `*stats`. Not while mayfly_run runs on another thread. */
 void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats);
+
+/* A few of these counts, at no cost. Likewise. */
+void mayfly_get_counts(const struct mayfly *vm, struct mayfly_counts *counts);
 
 /* Ends the VM and frees everything. NULL is allowed. */
 void mayfly_destroy(struct mayfly *vm);

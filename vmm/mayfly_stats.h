@@ -74,6 +74,13 @@ struct mayfly_stream_stats {
     unsigned lingering; /* ... and those that are, and still go out */
 };
 
+/* What tells of a run, and can be asked for after each one. */
+struct mayfly_counts {
+    uint64_t exits;       /* returns from KVM_RUN so far */
+    uint64_t reset_pages; /* copied back by mayfly_reset() so far */
+    uint64_t mem_bytes;   /* the guest's RAM */
+};
+
 #define MAYFLY_DEVICES_MAX 16
 
 /* What a network device did. */

@@ -45,7 +45,8 @@ static const int always[] = {
     SCMP_SYS(write),
     SCMP_SYS(pread64),
     SCMP_SYS(mincore),
-    SCMP_SYS(pwrite64), /* a snapshot */
+    SCMP_SYS(pwrite64),  /* a snapshot */
+    SCMP_SYS(getrandom), /* a seed, after a reset */
     /* the end */
     SCMP_SYS(close),
     SCMP_SYS(munmap),
@@ -68,8 +69,6 @@ static const int for_devices[] = {
     SCMP_SYS(pwritev),
     SCMP_SYS(fdatasync),
     SCMP_SYS(fallocate),
-    /* entropy */
-    SCMP_SYS(getrandom),
     /* the I/O thread: its start and end, its lock, what it costs others */
     SCMP_SYS(set_robust_list),
     SCMP_SYS(rseq),
@@ -97,8 +96,9 @@ static const int for_writable_shares[] = {
 };
 
 static const unsigned long ioctls_always[] = {
-    KVM_RUN, KVM_GET_SREGS, KVM_GET_XSAVE, /* a snapshot */
-    TIOCGWINSZ,                            /* a terminal has changed its size */
+    KVM_RUN,           KVM_GET_SREGS, KVM_GET_XSAVE, /* a snapshot */
+    KVM_GET_DIRTY_LOG, /* a reset: what it copies back */
+    TIOCGWINSZ,        /* a terminal has changed its size */
 };
 
 static const unsigned long ioctls_for_devices[] = {

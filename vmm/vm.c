@@ -369,6 +369,15 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
         read_guest_notes(vm, stats);
 }
 
+void mayfly_get_counts(const struct mayfly *vm, struct mayfly_counts *counts)
+{
+    *counts = (struct mayfly_counts){
+        .exits = vm->stats.exits,
+        .reset_pages = vm->stats.reset_pages,
+        .mem_bytes = vm->machine.mem_bytes,
+    };
+}
+
 _Static_assert(MAYFLY_DEVICES_MAX == MF_DEVICES_MAX, "one limit");
 _Static_assert(MAYFLY_STREAMS_MAX == VSOCK_LISTENERS_MAX &&
                    MAYFLY_CONNECTS_MAX == VSOCK_CONNECTS_MAX &&

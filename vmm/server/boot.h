@@ -30,17 +30,39 @@ struct generation {
     int snapshot_fd;                            /* -1: none */
     struct mayfly_disk disks[MAYFLY_DISKS_MAX]; /* their descriptors are ours */
     unsigned disk_count;
+    bool given;            /* the snapshot was: it has no options of ours */
     bool resettable;       /* else a VM is for one use */
     uint64_t mem_bytes;    /* RAM of a VM */
     uint64_t stored_bytes; /* of the snapshot: what VMs have in common */
     uint64_t boot_ns;      /* how long it took */
 };
 
+/*
+ * What the booter says: BOOT_OPENED with its disks, and then BOOT_DONE. For
+ * boot.c and booter.c.
+ */
+enum boot_word { BOOT_OPENED = 1, BOOT_DONE };
+
+struct boot_report {
+    uint32_t word;      /* enum boot_word */
+    int32_t status;     /* enum cli_status: of BOOT_DONE */
+    uint64_t mem_bytes; /* likewise, and so on */
+    uint32_t given;
+    uint32_t resettable;
+};
+
+/* The booter, in its own process (booter.c). Does not return. */
+_Noreturn void booter_run(const struct server_options *options, int report_fd,
+                          int snapshot_fd);
+
 /* A booter at work. */
 struct boot_link {
     pid_t pid;
     int report_fd; /* ours: readable when there is a report, or none any more */
     struct generation made; /* so far */
+    uint64_t start_ns;
+    const struct cli_guest *guest;
+    bool taken; /* `made` is the caller's */
 };
 
 /* Forks a booter. Returns 0 or a negative errno. */

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker's process: serves connections with its VM. */
+#include "vmm/server/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/cli_guest.h"
+#include "vmm/server/child.h"
+#include "vmm/server/guest.h"
+
+/* Crashes are reported so often at most: clients may cause them. */
+#define EXPLAIN_NS UINT64_C(10000000000)
+
+/*
+ * A reset copies all pages back that were ever written to. A VM that had to
+ * serve one large request would be slow, and large, for good: it is given up
+ * after so many resets that copied so much.
+ */
+#define LARGE_PAGES  4096u /* 16 MiB */
+#define LARGE_RESETS 64u
+
+struct worker {
+    const struct server_options *server;
+    int socket;
+    int page_fd;
+    int snapshot_fd;
+    struct mayfly_disk disks[MAYFLY_DISKS_MAX];
+    bool resettable;
+    struct worker_page *page;
+    struct mayfly *vm;
+    unsigned served; /* connections, since the VM was new */
+    unsigned large_resets;
+    uint64_t look_ns;      /* how long to look for a job before a sleep */
+    uint64_t explained_ns; /* when a crash was explained last */
+    char error[MAYFLY_ERROR_BYTES];
+};
+
+/* ---- Beginning ---------------------------------------------------------- */
+
+static bool map_page(int fd, struct worker_page **page)
+{
+    void *at =
+        mmap(NULL, sizeof(**page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (at == MAP_FAILED)
+        return false;
+    *page = at;
+    return true;
+}
+
+static int make_vm(struct worker *worker, const struct generation *generation)
+{
+    struct mayfly_options options = MAYFLY_OPTIONS;
+    int result;
+
+    if (guest_prepare(worker->server->guest,
+                      generation->given ? GUEST_IS_GIVEN : GUEST_GOES_ON,
+                      &options))
+        return -ECHILD;
+    options.disks = worker->disks;
+    options.disk_count = generation->disk_count;
+    options.poll_ns = worker->server->poll_ns;
+    options.resettable = worker->resettable;
+    options.serves = true;
+    options.progress = &worker->page->progress;
+    result = mayfly_create(&options, &worker->vm, worker->error);
+    if (!result)
+        result = mayfly_restore(worker->vm, worker->snapshot_fd, worker->error);
+    close(worker->snapshot_fd); /* what is needed of it is mapped */
+    if (!result)
+        result = mayfly_confine(worker->vm, 0, worker->error);
+    if (result)
+        cli_fail(CLI_FAILED, "cannot make a VM: %s", worker->error);
+    return result;
+}
+
+static int begin(struct worker *worker, const struct generation *generation)
+{
+    int *fds[3 + MAYFLY_DISKS_MAX] = {&worker->socket, &worker->page_fd,
+                                      &worker->snapshot_fd};
+    int result;
+
+    for (unsigned i = 0; i < generation->disk_count; i++) {
+        worker->disks[i] = generation->disks[i];
+        fds[3 + i] = &worker->disks[i].fd;
+    }
+    result = child_keep(fds, 3 + generation->disk_count);
+    if (!result && !map_page(worker->page_fd, &worker->page))
+        result = -errno;
+    if (result) {
+        cli_fail(CLI_FAILED, "cannot start a worker: %s", strerror(-result));
+        return result;
+    }
+    close(worker->page_fd);
+    return make_vm(worker, generation);
+}
+
+/* ---- Jobs --------------------------------------------------------------- */
+
+/* Not sendmsg(): the sandbox has no such call. */
+static void report(const struct worker *worker,
+                   const struct worker_report *report)
+{
+    if (write(worker->socket, report, sizeof(*report)) < 0)
+        cli_end_at_once(CLI_OK); /* the supervisor has closed its end */
+    if (report->spent)
+        cli_end_at_once(CLI_OK);
+}
+
+static bool is_handed_something(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->page->next[0], memory_order_relaxed) ||
+           atomic_load_explicit(&worker->page->next[1], memory_order_relaxed);
+}
+
+/*
+ * A sleep and its end cost more than a connection: looks for a while, letting
+ * others have the processor, for as long as that has been worth it lately.
+ */
+static void look_for_job(struct worker *worker)
+{
+    uint64_t most = worker->server->poll_ns, start, now;
+
+    if (is_handed_something(worker) || most == 0)
+        return;
+    start = now = child_now_ns();
+    while (!is_handed_something(worker)) {
+        if (now - start >= worker->look_ns) {
+            worker->look_ns = worker->look_ns / 2 + most / 64;
+            return;
+        }
+        sched_yield();
+        now = child_now_ns();
+    }
+    worker->look_ns = most;
+}
+
+/* Waits for a job that is ours. Returns its connection. */
+static int take_job(struct worker *worker, struct worker_job *job)
+{
+    for (;;) {
+        unsigned count = 1;
+        int connection = -1, result;
+
+        look_for_job(worker);
+        result = child_receive(worker->socket, job, sizeof(*job), &connection,
+                               &count);
+        if (result == -EAGAIN)
+            continue;
+        if (result || count != 1)
+            cli_end_at_once(CLI_OK);
+        if (worker_claim(worker->page, job->id))
+            return connection;
+        close(connection); /* it has been taken back */
+    }
+}
+
+/* ---- Serving ------------------------------------------------------------ */
+
+static void explain_crash(struct worker *worker,
+                          const struct mayfly_crash *crash)
+{
+    uint64_t now = child_now_ns();
+
+    if (worker->explained_ns && now - worker->explained_ns < EXPLAIN_NS)
+        return;
+    worker->explained_ns = now;
+    guest_explain_crash(worker->vm, crash);
+}
+
+/* What has not gone out yet, in the time that is left. */
+static enum worker_end flush(struct worker *worker,
+                             const struct worker_job *job, uint64_t start_ns)
+{
+    uint64_t left = UINT64_MAX, spent = child_now_ns() - start_ns;
+
+    if (job->timeout_ns)
+        left = job->timeout_ns > spent ? job->timeout_ns - spent : 0;
+    return mayfly_flush_streams(worker->vm, left) ? WORKER_TIMED_OUT
+                                                  : WORKER_SERVED;
+}
+
+static void note_end(struct worker *worker, const struct mayfly_result *result,
+                     struct worker_report *done)
+{
+    done->status = result->status;
+    switch (result->end) {
+    case MAYFLY_SERVED:
+        done->end = WORKER_SERVED;
+        break;
+    case MAYFLY_CRASHED:
+        done->end = WORKER_CRASHED;
+        done->status = (int)result->crash.kind;
+        explain_crash(worker, &result->crash);
+        break;
+    case MAYFLY_EXITED:
+        done->end = WORKER_EXITED;
+        break;
+    case MAYFLY_TIMED_OUT:
+        done->end = WORKER_TIMED_OUT;
+        break;
+    case MAYFLY_OUTPUT_CLOSED:
+        done->end = WORKER_FAILED;
+        done->status = EPIPE;
+        done->spent = 1; /* the next one has no output */
+        break;
+    default:
+        done->end = WORKER_FAILED;
+    }
+}
+
+/* Has the guest serve the connection, and says how that went. */
+static void run(struct worker *worker, const struct worker_job *job,
+                int connection, struct worker_report *done)
+{
+    struct mayfly_result result = {.end = MAYFLY_SERVED};
+    uint64_t start = child_now_ns();
+    int failure;
+
+    mayfly_set_timeout(worker->vm, job->timeout_ns);
+    failure = mayfly_offer(worker->vm, connection, 0, worker->error);
+    if (failure) {
+        close(connection);
+        done->end = WORKER_REFUSED;
+        return;
+    }
+    failure = mayfly_run(worker->vm, &result, worker->error);
+    if (failure) {
+        cli_fail(CLI_FAILED, "%s", worker->error);
+        done->end = WORKER_FAILED;
+        done->status = -failure;
+        done->spent = 1;
+        return;
+    }
+    note_end(worker, &result, done);
+    if (done->end == WORKER_SERVED)
+        done->end = flush(worker, job, start);
+}
+
+/* What the VM has done so far, to tell what a job has. */
+struct totals {
+    struct mayfly_stream_stats streams;
+    struct mayfly_counts counts;
+    struct mayfly_progress progress;
+    uint64_t now_ns;
+};
+
+static struct totals count(const struct worker *worker)
+{
+    struct totals totals = {
+        .progress = worker->page->progress,
+        .now_ns = child_now_ns(),
+    };
+
+    mayfly_get_stream_stats(worker->vm, &totals.streams);
+    mayfly_get_counts(worker->vm, &totals.counts);
+    return totals;
+}
+
+/* A VM as nobody has used it, for the next one. */
+static void renew(struct worker *worker, struct worker_report *done)
+{
+    struct totals before = count(worker), after;
+
+    if (done->spent)
+        return;
+    if (!worker->resettable || mayfly_reset(worker->vm, worker->error)) {
+        if (worker->resettable)
+            cli_fail(CLI_FAILED, "%s", worker->error);
+        done->spent = 1;
+        return;
+    }
+    after = count(worker);
+    done->reset_ns = after.now_ns - before.now_ns;
+    done->pages = after.counts.reset_pages - before.counts.reset_pages;
+    worker->served = 0;
+    if (done->pages >= LARGE_PAGES && ++worker->large_resets >= LARGE_RESETS)
+        done->spent = 1;
+}
+
+static void serve(struct worker *worker, const struct worker_job *job,
+                  int connection)
+{
+    struct worker_report done = {.event = WORKER_DONE, .id = job->id};
+    struct totals before = count(worker), after;
+
+    run(worker, job, connection, &done);
+    after = count(worker);
+    if (done.end == WORKER_SERVED &&
+        after.streams.refused > before.streams.refused)
+        done.end = WORKER_REFUSED;
+    done.in_bytes = after.progress.in_bytes - before.progress.in_bytes;
+    done.out_bytes = after.progress.out_bytes - before.progress.out_bytes;
+    done.run_ns = after.now_ns - before.now_ns;
+    done.exits = after.counts.exits - before.counts.exits;
+    worker->served++;
+    if (done.end != WORKER_SERVED ||
+        worker->served >= worker->server->requests_per_vm)
+        renew(worker, &done);
+    report(worker, &done);
+}
+
+static _Noreturn void work(struct worker *worker)
+{
+    for (;;) {
+        struct worker_job job;
+        int connection = take_job(worker, &job);
+
+        serve(worker, &job, connection);
+    }
+}
+
+/* ---- Starting ----------------------------------------------------------- */
+
+static _Noreturn void run_worker(struct worker *worker,
+                                 const struct generation *generation,
+                                 uint64_t start_ns)
+{
+    struct worker_report ready = {.event = WORKER_READY};
+
+    if (begin(worker, generation))
+        cli_end_at_once(CLI_FAILED);
+    worker->look_ns = worker->server->poll_ns;
+    ready.reset_ns = child_now_ns() - start_ns;
+    report(worker, &ready);
+    work(worker);
+}
+
+/*
+ * The page is mapped by the two that need it, and not by what the supervisor
+ * forks later.
+ */
+static int make_link(struct worker_link *link, int *page_fd, int *socket)
+{
+    int ends[2];
+
+    *link = (struct worker_link){.fd = -1};
+    *page_fd = memfd_create("worker", MFD_CLOEXEC);
+    if (*page_fd < 0 || ftruncate(*page_fd, sizeof(*link->page)) ||
+        !map_page(*page_fd, &link->page) ||
+        madvise(link->page, sizeof(*link->page), MADV_DONTFORK) ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return -errno;
+    link->fd = ends[0];
+    *socket = ends[1];
+    return fcntl(link->fd, F_SETFL, O_NONBLOCK) ? -errno : 0;
+}
+
+int worker_start(const struct server_options *options,
+                 const struct generation *generation, struct worker_link *link)
+{
+    struct worker worker = {
+        .server = options,
+        .socket = -1,
+        .page_fd = -1,
+        .snapshot_fd = generation->snapshot_fd,
+        .resettable = generation->resettable,
+    };
+    uint64_t start = child_now_ns();
+    int result = make_link(link, &worker.page_fd, &worker.socket);
+
+    if (!result)
+        link->pid = child_fork();
+    if (!result && link->pid == 0)
+        run_worker(&worker, generation, start);
+    if (!result && link->pid < 0)
+        result = link->pid;
+    if (worker.socket >= 0)
+        close(worker.socket);
+    if (worker.page_fd >= 0)
+        close(worker.page_fd);
+    if (result)
+        worker_release(link);
+    return result;
+}
