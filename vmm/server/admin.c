@@ -22,9 +22,9 @@
 #define PEERS      16u
 #define EVENTS     32
 #define MS         UINT64_C(1000000)
-#define REQUEST_NS (10000 * MS) /* for a request to come and be answered */
-#define CLOSE_NS   (1000 * MS)  /* for the peer to take the last answer */
-#define PAUSE_NS   (100 * MS)   /* where the host has no descriptors left */
+#define REQUEST_MS 10000u
+#define CLOSE_NS   (1000 * MS) /* for the peer to take the last answer */
+#define PAUSE_NS   (100 * MS)  /* where the host has no descriptors left */
 
 _Static_assert(PEERS + 2 == ADMIN_DESCRIPTORS_MAX, "as the header says");
 
@@ -114,7 +114,7 @@ static void peer_go_on(struct admin *admin, struct peer *peer)
 {
     if (peer->keep) {
         peer->phase = READING;
-        peer->deadline_ns = now_ns() + REQUEST_NS;
+        peer->deadline_ns = now_ns() + admin->source.request_ms * MS;
         /* One answer at a time: the rest of the loop has its turn, too. */
         peer_take(admin, peer);
         return;
@@ -234,7 +234,7 @@ static void accept_peer(struct admin *admin)
     peer->fd = fd;
     peer->phase = READING;
     peer->watched = EPOLLIN;
-    peer->deadline_ns = now_ns() + REQUEST_NS;
+    peer->deadline_ns = now_ns() + admin->source.request_ms * MS;
     peer->in_bytes = 0;
 }
 
@@ -320,6 +320,8 @@ int admin_create(struct admin **admin, int listener,
     made->set = made->timer = -1;
     made->listener = listener;
     made->source = *source;
+    if (!made->source.request_ms)
+        made->source.request_ms = REQUEST_MS;
     int error = open_all(made);
     if (error)
         admin_destroy(made);

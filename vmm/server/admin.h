@@ -20,6 +20,7 @@ struct admin_source {
     /* Whether a connection would be served now. */
     bool (*is_healthy)(void *context);
     void *context;
+    unsigned request_ms; /* for a request to come and be answered; 0: 10 s */
 };
 
 struct admin;
