@@ -7,11 +7,6 @@
 #include <sched.h>
 #include <string.h>
 
-/* Until it is there. */
-int server_run(const struct server_options *options) __attribute__((weak));
-bool server_parse_address(const char *text, struct server_address *address)
-    __attribute__((weak));
-
 static int print_help(void)
 {
     printf(
@@ -269,11 +264,8 @@ int cmd_serve(int argc, char **argv)
         .guest = &guest,
     };
     bool done = false;
-    int status;
+    int status = parse_options(argc, argv, &options, &guest, &done);
 
-    if (!server_run)
-        return cli_fail(CLI_FAILED, "serve is not built in yet");
-    status = parse_options(argc, argv, &options, &guest, &done);
     if (!status && !done)
         status = settle(argc, argv, &options, &guest);
     return status || done ? status : server_run(&options);

@@ -289,6 +289,7 @@ void listener_close(struct listener *listener)
         return;
     if (is_path(listener))
         remove_file(listener);
-    close(listener->fd);
+    if (!listener->lent)
+        close(listener->fd);
     listener->fd = -1;
 }

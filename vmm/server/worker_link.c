@@ -82,12 +82,20 @@ static bool is_sound(const struct worker_report *report)
            report->id != 0 && report->spent <= 1;
 }
 
+static ssize_t receive(int fd, struct worker_report *report)
+{
+    return recv(fd, report, sizeof(*report), MSG_DONTWAIT | MSG_TRUNC);
+}
+
 /* Descriptors that come along are closed by the kernel: there is no room. */
 int worker_hear(struct worker_link *link, struct worker_report *report)
 {
-    ssize_t bytes =
-        recv(link->fd, report, sizeof(*report), MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t bytes = receive(link->fd, report);
 
+    /* It ended with a job unread. What it said before can be read afterwards.
+     */
+    if (bytes < 0 && errno == ECONNRESET)
+        bytes = receive(link->fd, report);
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
         return -EAGAIN;
     if (bytes <= 0)

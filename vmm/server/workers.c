@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* What workers say, and their ends. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "vmm/server/dispatch.h"
+
+static void on_ready(struct watch *watch, uint32_t events);
+
+struct worker *dispatch_add(struct dispatch *dispatch,
+                            const struct worker_link *link, unsigned generation,
+                            bool reusable)
+{
+    struct worker *worker = dispatch_find(dispatch, 0);
+
+    if (!worker || loop_add(dispatch->loop, link->fd, EPOLLIN, &worker->watch))
+        return NULL;
+    *worker = (struct worker){
+        .watch = {on_ready},
+        .dispatch = dispatch,
+        .link = *link,
+        .state = WORKER_STARTING,
+        .generation = generation,
+        .reusable = reusable,
+        .heard = true,
+        .memory_fd = -1,
+        .deadline_ns = dispatch->loop->now_ns + dispatch->start_timeout_ns,
+    };
+    list_init(&worker->place);
+    list_init(&worker->order);
+    list_append(&dispatch->starting, &worker->order);
+    return worker;
+}
+
+struct worker *dispatch_find(struct dispatch *dispatch, pid_t pid)
+{
+    for (unsigned i = 0; i < dispatch->max; i++) {
+        struct worker *worker = &dispatch->workers[i];
+
+        if ((worker->state == WORKER_ABSENT ? 0 : worker->link.pid) == pid)
+            return worker;
+    }
+    return NULL;
+}
+
+/* ---- Ends --------------------------------------------------------------- */
+
+static void stop_hearing(struct worker *worker)
+{
+    if (worker->heard)
+        loop_remove(worker->dispatch->loop, worker->link.fd);
+    worker->heard = false;
+}
+
+void dispatch_condemn(struct worker *worker)
+{
+    if (worker->condemned)
+        return;
+    worker->condemned = true;
+    worker->state = WORKER_RETIRING;
+    list_remove(&worker->place);
+    list_remove(&worker->order);
+    stop_hearing(worker);
+    worker->dispatch->kill(worker->link.pid);
+}
+
+bool dispatch_is_expected(const struct worker *worker)
+{
+    return worker->spent || (worker->released && !worker->too_slow);
+}
+
+/* A job that the worker has not begun with is another's. */
+static bool give_back(struct worker *worker, struct client *client)
+{
+    if (!client || !worker_take_back(&worker->link, client->id))
+        return false;
+    client->moved = true;
+    dispatch_requeue(worker->dispatch, client);
+    return true;
+}
+
+/* It keeps at most what it has begun with. */
+static void give_back_all(struct worker *worker)
+{
+    if (give_back(worker, worker->next))
+        worker->next = NULL;
+    if (give_back(worker, worker->current)) {
+        worker->current = worker->next;
+        worker->next = NULL;
+        if (!worker->current)
+            worker->dispatch->serving--;
+    }
+}
+
+/* From here on it has so long to end. */
+static void let_end(struct worker *worker)
+{
+    struct dispatch *dispatch = worker->dispatch;
+
+    worker->state = WORKER_RETIRING;
+    list_remove(&worker->place);
+    give_back_all(worker);
+    list_remove(&worker->order);
+    worker->deadline_ns =
+        dispatch->loop->now_ns + dispatch->timeout_ns + DISPATCH_GRACE_NS;
+    list_append(&dispatch->order, &worker->order);
+}
+
+void dispatch_retire(struct worker *worker)
+{
+    if (worker->released || worker->condemned)
+        return;
+    worker->released = true;
+    if (worker->spent)
+        return;
+    shutdown(worker->link.fd, SHUT_WR);
+    let_end(worker);
+    dispatch_pump(worker->dispatch);
+}
+
+/* ---- Reports ------------------------------------------------------------ */
+
+static enum connection_end end_of(uint32_t end)
+{
+    static const enum connection_end ends[] = {
+        [WORKER_SERVED] = CONNECTION_SERVED,
+        [WORKER_REFUSED] = CONNECTION_REFUSED,
+        [WORKER_CRASHED] = CONNECTION_CRASHED,
+        [WORKER_EXITED] = CONNECTION_EXITED,
+        [WORKER_TIMED_OUT] = CONNECTION_TIMED_OUT,
+        [WORKER_FAILED] = CONNECTION_FAILED,
+    };
+
+    return ends[end];
+}
+
+/* A worker tells what it likes: sums shall stay sums. */
+static uint64_t at_most(uint64_t number, uint64_t most)
+{
+    return number < most ? number : most;
+}
+
+#define COUNT_MAX (1ull << 40)
+
+static struct connection_record read_report(const struct worker *worker,
+                                            const struct worker_report *report)
+{
+    uint64_t begin_ns = worker->current->given_ns;
+    uint64_t most_ns = worker->dispatch->loop->now_ns - begin_ns;
+
+    return (struct connection_record){
+        .end = end_of(report->end),
+        .worker = worker->link.pid,
+        .in_bytes = at_most(report->in_bytes, COUNT_MAX),
+        .out_bytes = at_most(report->out_bytes, COUNT_MAX),
+        .vm_ns = at_most(report->run_ns, most_ns),
+        .reset_pages = at_most(report->pages, COUNT_MAX),
+        .exits = at_most(report->exits, COUNT_MAX),
+    };
+}
+
+/* Makes the next one the one that it has. */
+static void go_on(struct worker *worker, const struct worker_report *report)
+{
+    unsigned passed = worker->current->strays;
+
+    worker->in_bytes += report->in_bytes;
+    worker->out_bytes += report->out_bytes;
+    worker->served++;
+    worker->strays -= passed;
+    worker->current = worker->next;
+    worker->next = NULL;
+    if (worker->current)
+        worker->current->strays -= passed;
+    else
+        worker->dispatch->serving--;
+    worker->spent |= report->spent != 0;
+    if (worker->spent)
+        worker->state = WORKER_RETIRING;
+    if (worker->state == WORKER_RETIRING)
+        give_back_all(worker);
+    if (!worker->condemned)
+        dispatch_begin(worker);
+}
+
+/* Returns whether an honest worker may have said that. */
+static bool obey(struct worker *worker, const struct worker_report *report)
+{
+    struct dispatch *dispatch = worker->dispatch;
+    struct client *client = worker->current;
+    struct connection_record record;
+    uint64_t reset_ns;
+
+    if (report->event == WORKER_READY) {
+        if (worker->state == WORKER_RETIRING && worker->released)
+            return true; /* it was not needed any more */
+        if (worker->state != WORKER_STARTING)
+            return false;
+        metrics_count(dispatch->metrics, METRICS_WARM_START);
+        dispatch->stirred = true;
+        dispatch_begin(worker);
+        dispatch_pump(dispatch);
+        return true;
+    }
+    if (!client || report->id != client->id)
+        return false;
+    record = read_report(worker, report);
+    reset_ns = at_most(report->reset_ns, COUNT_MAX);
+    go_on(worker, report);
+    /* Who can work shall: all else comes after that. */
+    dispatch_pump(dispatch);
+    metrics_vm_reset(dispatch->metrics, record.reset_pages, reset_ns);
+    client_end(client, &record);
+    return true;
+}
+
+static void on_ready(struct watch *watch, uint32_t events)
+{
+    struct worker *worker = LIST_OWNER(watch, struct worker, watch);
+    struct worker_report report;
+    int result;
+
+    (void)events;
+    if (!worker->heard)
+        return;
+    result = worker_hear(&worker->link, &report);
+    if (result == -EAGAIN)
+        return;
+    worker->distrusted =
+        result == -EPROTO || (!result && !obey(worker, &report));
+    if (result || worker->distrusted)
+        dispatch_condemn(worker);
+}
+
+/* ---- Deaths ------------------------------------------------------------- */
+
+/* What became of a connection whose worker is gone. */
+static void settle(struct worker *worker, struct client *client)
+{
+    struct worker_page *page = worker->link.page;
+    struct connection_record record = {
+        .end = worker->too_slow ? CONNECTION_TIMED_OUT : CONNECTION_LOST,
+        .worker = worker->link.pid,
+        .in_bytes =
+            at_most(page->progress.in_bytes - worker->in_bytes, COUNT_MAX),
+        .out_bytes =
+            at_most(page->progress.out_bytes - worker->out_bytes, COUNT_MAX),
+    };
+    bool untouched = worker_take_back(&worker->link, client->id);
+
+    if (!untouched && !worker->too_slow)
+        untouched = page->current == client->id && record.in_bytes == 0 &&
+                    record.out_bytes == 0 &&
+                    ++client->deaths < DISPATCH_DEATHS_MAX;
+    if (untouched)
+        dispatch_requeue(worker->dispatch, client);
+    else
+        client_end(client, &record);
+}
+
+void dispatch_listen(struct worker *worker)
+{
+    struct worker_report report;
+
+    list_remove(&worker->place);
+    worker->state = WORKER_RETIRING;
+    while (!worker->distrusted && worker_hear(&worker->link, &report) == 0)
+        worker->distrusted = !obey(worker, &report);
+    stop_hearing(worker);
+}
+
+void dispatch_bury(struct worker *worker)
+{
+    struct dispatch *dispatch = worker->dispatch;
+
+    dispatch_listen(worker);
+    list_remove(&worker->place);
+    list_remove(&worker->order);
+    if (worker->next)
+        settle(worker, worker->next);
+    if (worker->current) {
+        dispatch->serving--;
+        settle(worker, worker->current);
+    }
+    worker_release(&worker->link);
+    worker->state = WORKER_ABSENT;
+    dispatch->stirred = true;
+    dispatch_pump(dispatch);
+}
