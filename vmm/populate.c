@@ -9,10 +9,6 @@
 #include "vmm/base/os.h"
 
 /* Linux 5.14; older kernels refuse it, and the guest goes on as it would. */
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 #define PROBE_PAGES (MF_POPULATE_PROBE / MF_PAGE_BYTES)
 
 /* Whether the host has provided half of the pages from here on. */

@@ -8,6 +8,7 @@
 #include "vmm/base/os.h"
 #include "vmm/snapshot.h"
 #include "vmm/devices.h"
+#include "vmm/template.h"
 
 /* ---- What is given, and what is needed --------------------------------- */
 
@@ -179,12 +180,9 @@ int restore_renew(struct mayfly *vm, const struct snapshot *snapshot,
 static int load_vcpu(struct mayfly *vm, const struct snapshot *snapshot,
                      char *error)
 {
-    struct vcpu_state *state = &snapshot->state->vcpu;
-    int result;
+    int result =
+        vcpu_load(&vm->vcpu, &vm->machine, &snapshot->state->vcpu, vm->xcr0);
 
-    if (snapshot->header.flags & SNAPSHOT_AT_POINT)
-        state->regs[MF_RAX] = 1;
-    result = vcpu_load(&vm->vcpu, &vm->machine, state, vm->xcr0);
     if (result == -EINVAL)
         return error_set(error, -ENOEXEC,
                          "a damaged snapshot: its registers make no sense");
@@ -197,6 +195,13 @@ static int load_vcpu(struct mayfly *vm, const struct snapshot *snapshot,
 
 /* ---- All of it --------------------------------------------------------- */
 
+static int prepare_marks(struct mayfly *vm, char *error)
+{
+    if (vm->options.resettable && reset_prepare(vm))
+        return error_set(error, -ENOMEM, "no memory for marks");
+    return 0;
+}
+
 static int map_memory(struct mayfly *vm, const struct snapshot *snapshot,
                       char *error)
 {
@@ -204,18 +209,32 @@ static int map_memory(struct mayfly *vm, const struct snapshot *snapshot,
 
     for (unsigned i = 0; i < ARRAY_SIZE(vm->machine.ram) && !result; i++)
         result = vm_map_ram(vm, &vm->machine.ram[i], error);
-    if (!result && vm->options.resettable && reset_prepare(vm))
-        result = error_set(error, -ENOMEM, "no memory for marks");
     if (!result)
-        result = snapshot_map(snapshot, &vm->ram, error);
+        result = prepare_marks(vm, error);
+    if (!result)
+        result = snapshot_map(snapshot, &vm->ram, &vm->mapped_end, error);
     if (result)
         return result;
-    result = snapshot_guard(&vm->ram, snapshot->fd, &vm->memory_lost);
+    if (vm->mapped_end)
+        result = snapshot_guard(&vm->ram, snapshot->fd, &vm->memory_lost);
     if (result)
         return error_system(error, result, "cannot watch over its memory");
     result = machine_rebuild(&vm->machine, &vm->image, &vm->ram);
     if (result)
         return error_system(error, result, "cannot build the machine");
+    return vm_give_ram(vm, error);
+}
+
+/* A template's memory has all of that. */
+static int map_template(struct mayfly *vm, char *error)
+{
+    int result = template_map(vm->template, vm, error);
+
+    if (!result)
+        result = prepare_marks(vm, error);
+    if (result)
+        return result;
+    template_warm(vm->template, &vm->ram);
     return vm_give_ram(vm, error);
 }
 
@@ -236,7 +255,8 @@ static int build(struct mayfly *vm, const struct snapshot *snapshot,
     vm->image = snapshot->image;
     vm->machine = snapshot->machine;
     vm->from_snapshot = true;
-    result = map_memory(vm, snapshot, error);
+    result = vm->template ? map_template(vm, error)
+                          : map_memory(vm, snapshot, error);
     if (result)
         return result;
     vm_note_stage(vm, MAYFLY_STAGE_MEMORY);
@@ -257,26 +277,60 @@ static int build(struct mayfly *vm, const struct snapshot *snapshot,
     return 0;
 }
 
+/* For a VM that is reset; what it keeps of the snapshot is taken out of it. */
+static int keep(struct mayfly *vm, struct snapshot *snapshot, char *error)
+{
+    int result = vm->options.resettable ? reset_keep(vm, snapshot) : 0;
+
+    return result ? error_system(error, result, "cannot keep the snapshot") : 0;
+}
+
+static int check_new(const struct mayfly *vm, char *error)
+{
+    if (vm->loaded || vm->ram.count)
+        return error_set(error, -EBUSY, "this VM has an image already");
+    return 0;
+}
+
 int mayfly_restore(struct mayfly *vm, int snapshot_fd, char *error)
 {
     unsigned long calls = os_calls;
     struct snapshot snapshot;
-    int result;
+    int result = check_new(vm, error);
 
-    if (vm->loaded || vm->ram.count)
-        return error_set(error, -EBUSY, "this VM has an image already");
-    result = snapshot_read(&snapshot, snapshot_fd, error);
+    if (!result)
+        result = snapshot_read(&snapshot, snapshot_fd, error);
     if (result)
         return result;
     result = snapshot_check_host(&snapshot, error);
     if (!result)
         result = build(vm, &snapshot, error);
+    if (!result)
+        result = keep(vm, &snapshot, error);
+    snapshot_close(&snapshot);
+    vm->os_calls += os_calls - calls;
+    return result;
+}
+
+int mayfly_clone(struct mayfly *vm, const struct mayfly_template *template,
+                 char *error)
+{
+    unsigned long calls = os_calls;
+    struct snapshot copy = {.state = NULL};
+    int result = check_new(vm, error);
+
+    if (result)
+        return result;
+    vm->template = template;
+    result = build(vm, &template->snapshot, error);
     if (!result && vm->options.resettable) {
-        result = reset_keep(vm, &snapshot);
+        result = template_copy(template, &copy);
         if (result)
             error_system(error, result, "cannot keep the snapshot");
+        else
+            result = keep(vm, &copy, error);
+        snapshot_close(&copy);
     }
-    snapshot_close(&snapshot);
     vm->os_calls += os_calls - calls;
     return result;
 }

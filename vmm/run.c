@@ -362,12 +362,24 @@ static bool do_access(struct mayfly *vm, const struct vcpu_access *access,
     return true;
 }
 
+/*
+ * If the snapshot's file was cut short, anywhere, this byte is gone, which
+ * on_bus_error() notes. KVM itself tells of pages that it cannot read, but lets
+ * a guest that writes to one try for ever (kvm_pvm).
+ */
+static void look_at_memory(const struct mayfly *vm)
+{
+    if (vm->mapped_end)
+        (void)*(const volatile uint8_t *)vm->mapped_end;
+}
+
 /* A signal came: the tick, a stop, or one that is none of our business. */
 static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
 {
     uint64_t now = os_now_ns();
 
     atomic_store(&vm->signalled, false);
+    look_at_memory(vm);
     if (now >= vm->look_ns)
         serve_quietly(vm, false);
     *ended = serve_must_end(vm, result) || serve_all(vm, result);

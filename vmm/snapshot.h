@@ -159,12 +159,22 @@ MUST_CHECK int snapshot_read(struct snapshot *snapshot, int fd, char *error);
 MUST_CHECK int snapshot_check_host(const struct snapshot *snapshot,
                                    char *error);
 
+/* Where the parts of the state are that `state` has. */
+void snapshot_place(struct snapshot *snapshot, void *state);
+
 /*
- * Maps the pages into the machine's RAM, which is all zero, but for those that
- * machine_rebuild() makes. Returns 0 or a negative errno.
+ * Puts the pages into the machine's RAM, which is all zero, but for those that
+ * machine_rebuild() makes. Maps them, but reads short rows, as that is faster.
+ * `*mapped` is the last byte that is mapped, NULL if none is: it is there as
+ * long as the file is whole. Returns 0 or a negative errno.
  */
 MUST_CHECK int snapshot_map(const struct snapshot *snapshot,
-                            const struct gmem *ram, char *error);
+                            const struct gmem *ram, const uint8_t **mapped,
+                            char *error);
+
+/* The same, all of it read. */
+MUST_CHECK int snapshot_copy(const struct snapshot *snapshot,
+                             const struct gmem *ram, char *error);
 
 /*
  * Maps the pages once more, for reading, to copy them back: `*data` is where

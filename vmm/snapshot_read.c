@@ -241,6 +241,14 @@ static int check_state(struct snapshot *snapshot, char *error)
 
 /* ---- All of it --------------------------------------------------------- */
 
+void snapshot_place(struct snapshot *snapshot, void *state)
+{
+    snapshot->state = state;
+    snapshot->devices = (struct native_state *)(snapshot->state + 1);
+    snapshot->runs = (struct snapshot_run *)(snapshot->devices +
+                                             snapshot->header.device_count);
+}
+
 static int read_state(struct snapshot *snapshot, char *error)
 {
     const struct snapshot_header *header = &snapshot->header;
@@ -252,16 +260,15 @@ static int read_state(struct snapshot *snapshot, char *error)
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, &state);
     if (result)
         return error_system(error, result, "no memory for its state");
-    snapshot->state = state;
-    snapshot->devices = (struct native_state *)(snapshot->state + 1);
-    snapshot->runs =
-        (struct snapshot_run *)(snapshot->devices + header->device_count);
+    snapshot_place(snapshot, state);
     result = read_at(snapshot->fd, state, snapshot->bytes, SNAPSHOT_PAGE_BYTES);
     if (result)
         return error_set(error, result, "cannot read its state");
     if (snapshot_checksum(header, state, snapshot->bytes) != header->checksum)
         return error_set(error, -ENOEXEC,
                          "a damaged snapshot: its checksum is wrong");
+    if (header->flags & SNAPSHOT_AT_POINT)
+        snapshot->state->vcpu.regs[MF_RAX] = 1;
     return check_state(snapshot, error);
 }
 
@@ -291,22 +298,6 @@ void snapshot_close(struct snapshot *snapshot)
     snapshot->state = NULL;
 }
 
-/* Maps [base, base + bytes) of guest memory from `offset` of the file. */
-static int map_pages(const struct snapshot *snapshot, const struct gmem *ram,
-                     uint64_t base, uint64_t bytes, uint64_t offset,
-                     char *error)
-{
-    void *host;
-    int result = gmem_find(ram, gpa(base), bytes, &host);
-
-    if (!result)
-        result = os_map_over(host, bytes, snapshot->fd, (off_t)offset);
-    if (result)
-        return error_system(error, result, "cannot map its memory at %#llx",
-                            (unsigned long long)base);
-    return 0;
-}
-
 int snapshot_map_data(const struct snapshot *snapshot, const uint8_t **data)
 {
     const struct snapshot_header *header = &snapshot->header;
@@ -321,9 +312,50 @@ int snapshot_map_data(const struct snapshot *snapshot, const uint8_t **data)
     return 0;
 }
 
-int snapshot_map(const struct snapshot *snapshot, const struct gmem *ram,
-                 char *error)
+/* ---- Memory ------------------------------------------------------------ */
+
+/*
+ * A mapping takes as long as copying a dozen pages, and a page that is mapped
+ * and then written to is copied all the same, when it is dearer: by a fault.
+ * Up to so much of a row is read; of all rows together, up to ...
+ */
+#define COPY_BYTES_MAX     (16ull * SNAPSHOT_PAGE_BYTES)
+#define COPY_BYTES_MAX_ALL (64ull * SNAPSHOT_PAGE_BYTES)
+
+/* What is done with rows of pages. */
+struct placing {
+    const struct snapshot *snapshot;
+    const struct gmem *ram;
+    uint64_t copy_max;     /* rows of so many bytes are copied ... */
+    uint64_t copy_all;     /* ... as long as that much is left */
+    const uint8_t *mapped; /* the last byte of those that were not */
+};
+
+/* Puts [base, base + bytes) of guest memory there, from `offset` on. */
+static int place(struct placing *placing, uint64_t base, uint64_t bytes,
+                 uint64_t offset, char *error)
 {
+    int fd = placing->snapshot->fd;
+    void *host;
+    int result = gmem_find(placing->ram, gpa(base), bytes, &host);
+
+    if (!result && bytes <= placing->copy_max && bytes <= placing->copy_all) {
+        placing->copy_all -= bytes;
+        result = read_at(fd, host, bytes, offset);
+        return result ? error_set(error, result, "cannot read its memory") : 0;
+    }
+    if (!result)
+        result = os_map_over(host, bytes, fd, (off_t)offset);
+    if (result)
+        return error_system(error, result, "cannot map its memory at %#llx",
+                            (unsigned long long)base);
+    placing->mapped = (const uint8_t *)host + bytes - 1;
+    return 0;
+}
+
+static int place_all(struct placing *placing, char *error)
+{
+    const struct snapshot *snapshot = placing->snapshot;
     struct mf_range own[MACHINE_OWN_RANGES];
     unsigned count =
         machine_own_ranges(&snapshot->machine, &snapshot->image, own);
@@ -340,12 +372,40 @@ int snapshot_map(const struct snapshot *snapshot, const struct gmem *ram,
 
             stop = max_u64(min_u64(stop, end), at);
             if (stop > at)
-                result = map_pages(snapshot, ram, at, stop - at,
-                                   offset + (at - run->base), error);
+                result = place(placing, at, stop - at,
+                               offset + (at - run->base), error);
             at = o < count ? max_u64(at, own[o].base + own[o].bytes) : end;
             at = max_u64(at, stop);
         }
         offset += run->bytes;
     }
     return result;
+}
+
+int snapshot_map(const struct snapshot *snapshot, const struct gmem *ram,
+                 const uint8_t **mapped, char *error)
+{
+    struct placing placing = {
+        .snapshot = snapshot,
+        .ram = ram,
+        .copy_max = COPY_BYTES_MAX,
+        .copy_all = COPY_BYTES_MAX_ALL,
+    };
+    int result = place_all(&placing, error);
+
+    *mapped = placing.mapped;
+    return result;
+}
+
+int snapshot_copy(const struct snapshot *snapshot, const struct gmem *ram,
+                  char *error)
+{
+    struct placing placing = {
+        .snapshot = snapshot,
+        .ram = ram,
+        .copy_max = UINT64_MAX,
+        .copy_all = UINT64_MAX,
+    };
+
+    return place_all(&placing, error);
 }

@@ -9,6 +9,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/log.h"
 #include "vmm/base/os.h"
+#include "vmm/room.h"
 #include "vmm/snapshot.h"
 
 /* ---- Parts ------------------------------------------------------------ */
@@ -136,8 +137,7 @@ int mayfly_create(const struct mayfly_options *options, struct mayfly **out,
                          "most %d",
                          devices_count(options), MAYFLY_DEVICES_MAX);
     /* Not from malloc(): its own start-up would cost four calls. */
-    int result = os_mmap(sizeof(struct mayfly), PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, &fresh);
+    int result = room_take(sizeof(struct mayfly), &fresh);
 
     if (result)
         return error_system(error, result, "cannot create a VM");
@@ -166,7 +166,7 @@ destroy_vcpu:
 destroy_kvm:
     kvm_destroy(&vm->kvm);
 free_vm:
-    os_munmap(vm, sizeof(*vm));
+    room_give(vm, sizeof(*vm));
     return result;
 }
 
@@ -249,7 +249,7 @@ void mayfly_destroy(struct mayfly *vm)
     snapshot_unguard(&vm->memory_lost);
     reset_finish(vm);
     free_ram(vm);
-    os_munmap(vm, sizeof(*vm));
+    room_give(vm, sizeof(*vm));
 }
 
 void mayfly_set_log_level(enum mayfly_log_level level)

@@ -85,9 +85,11 @@ struct mayfly {
     atomic_bool computing;          /* the guest runs, or is about to */
     uint64_t told;                  /* events that it knows of, as it goes on */
 
-    atomic_bool memory_lost;     /* the snapshot's file was cut short */
-    struct reset *reset;         /* NULL: it cannot be reset */
-    bool from_snapshot;          /* its memory was mapped from one */
+    atomic_bool memory_lost;   /* the snapshot's file was cut short */
+    struct reset *reset;       /* NULL: it cannot be reset */
+    const uint8_t *mapped_end; /* its last byte in memory; NULL: not mapped */
+    bool from_snapshot;        /* its memory came from one */
+    const struct mayfly_template *template; /* NULL: it is no clone of one */
     bool stopped_by_hypercall;   /* and not in the middle of something else */
     bool fresh;                  /* restored or reset, and not run since */
     bool at_call;                /* the guest is in MF_HC_CALL ... */

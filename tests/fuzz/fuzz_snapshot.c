@@ -189,11 +189,12 @@ static void use(struct snapshot *snapshot)
 {
     struct image *image = &snapshot->image;
     char error[ERROR_BYTES];
+    const uint8_t *mapped;
 
     if (snapshot->machine.mem_bytes != RAM_BYTES)
         return;
     must(madvise(ram.regions[0].host, RAM_BYTES, MADV_DONTNEED) == 0);
-    if (snapshot_map(snapshot, &ram, error))
+    if (snapshot_map(snapshot, &ram, &mapped, error))
         return;
     must(machine_rebuild(&snapshot->machine, image, &ram) == 0);
     if (!image->paging)

@@ -28,6 +28,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Linux 5.14; not in every <sys/mman.h>. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* System calls that this thread made through this header. */
 extern _Thread_local unsigned long os_calls;
 

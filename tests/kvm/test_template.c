@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* Clones of a template: they are what restored VMs are, for less. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tests/kvm/kvm_test.h"
+
+TestSuite(template, .timeout = 240);
+
+static char error[MAYFLY_ERROR_BYTES];
+
+/* Runs a guest to where a snapshot can be taken. Returns its file. */
+static int take(const char *image, uint32_t snapshots)
+{
+    struct guest guest = {.image = image, .options = {.snapshots = snapshots}};
+    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+
+    load_guest(&guest);
+    if (snapshots & MAYFLY_SNAPSHOT_ANYWHERE)
+        mayfly_request_snapshot(guest.vm);
+    cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s", error);
+    cr_assert_eq(mayfly_snapshot(guest.vm, fd, error), 0, "%s", error);
+    collect_guest(&guest);
+    return fd;
+}
+
+static struct mayfly_template *make_template(int fd)
+{
+    struct mayfly_template *template;
+
+    cr_assert_eq(mayfly_open_template(fd, &template, error), 0, "%s", error);
+    close(fd);
+    return template;
+}
+
+static struct mayfly *make_clone(const struct mayfly_template *template,
+                                 bool resettable)
+{
+    struct mayfly_options options = MAYFLY_OPTIONS;
+    struct mayfly *vm;
+
+    options.in = options.out = -1;
+    options.resettable = resettable;
+    cr_assert_eq(mayfly_create(&options, &vm, error), 0, "%s", error);
+    cr_assert_eq(mayfly_clone(vm, template, error), 0, "%s", error);
+    return vm;
+}
+
+/* Writes to so many pages. Returns how often that was done in this VM. */
+static long dirty(struct mayfly *vm, uint8_t pages)
+{
+    struct mayfly_call call = {
+        .function = "dirty", .in = &pages, .in_bytes = 1};
+    struct mayfly_result result;
+
+    cr_assert_eq(mayfly_call(vm, &call, &result, error), 0, "%s", error);
+    cr_assert_eq(result.end, MAYFLY_AT_CALL);
+    return call.result;
+}
+
+static unsigned count_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    unsigned lines = 0;
+    int byte;
+
+    cr_assert(maps);
+    while ((byte = getc(maps)) != EOF)
+        lines += byte == '\n';
+    fclose(maps);
+    return lines;
+}
+
+static long count_faults(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+}
+
+Test(template, clones_see_nothing_of_each_other)
+{
+    struct mayfly_template *template = make_template(take("calls", 0));
+    struct mayfly *vms[3];
+
+    for (int i = 0; i < 3; i++)
+        vms[i] = make_clone(template, false);
+    mayfly_close_template(template); /* they do not need it any more */
+    for (long round = 1; round < 4; round++)
+        for (int i = 0; i < 3; i++)
+            cr_assert_eq(dirty(vms[i], 20), round);
+    for (int i = 0; i < 3; i++)
+        mayfly_destroy(vms[i]);
+}
+
+Test(template, clones_are_reset_to_what_they_were)
+{
+    struct mayfly_template *template = make_template(take("calls", 0));
+    struct mayfly *vm = make_clone(template, true);
+
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(dirty(vm, 20), 1);
+        cr_assert_eq(dirty(vm, 0), 2);
+        cr_assert_eq(mayfly_reset(vm, error), 0, "%s", error);
+    }
+    mayfly_destroy(vm);
+    mayfly_close_template(template);
+}
+
+Test(template, clones_go_on_in_the_middle_of_things)
+{
+    struct mayfly_template *template =
+        make_template(take("snapshot", MAYFLY_SNAPSHOT_POINT));
+
+    for (int i = 0; i < 2; i++) {
+        struct mayfly *vm = make_clone(template, false);
+        struct mayfly_result result;
+
+        cr_assert_eq(mayfly_run(vm, &result, error), 0, "%s", error);
+        cr_assert_eq(result.end, MAYFLY_EXITED);
+        cr_assert_eq(result.status, 5, "it knows that it was restored");
+        mayfly_destroy(vm);
+    }
+    mayfly_close_template(template);
+}
+
+/* Its memory, its processor's page, and a sixteenth of the rest. */
+Test(template, a_clone_takes_two_mappings)
+{
+    enum { CLONES = 48 };
+    struct mayfly_template *template = make_template(take("calls", 0));
+    struct mayfly *vms[CLONES];
+    unsigned before;
+
+    vms[0] = make_clone(template, false);
+    dirty(vms[0], 1);
+    before = count_mappings();
+    for (int i = 1; i < CLONES; i++) {
+        vms[i] = make_clone(template, false);
+        dirty(vms[i], 1);
+    }
+    cr_assert_leq(count_mappings() - before, 2 * CLONES + CLONES / 16 + 4);
+    for (int i = 0; i < CLONES; i++)
+        mayfly_destroy(vms[i]);
+    mayfly_close_template(template);
+}
+
+Test(template, what_one_has_written_to_others_are_given_at_once)
+{
+    struct mayfly_template *template = make_template(take("calls", 0));
+    struct mayfly *first = make_clone(template, false);
+    long faults = count_faults(), without, with;
+
+    dirty(first, 40);
+    without = count_faults() - faults;
+    cr_assert_eq(mayfly_learn(template, first, error), 0, "%s", error);
+    struct mayfly *second = make_clone(template, false);
+    faults = count_faults();
+    cr_assert_eq(dirty(second, 40), 1);
+    with = count_faults() - faults;
+    cr_assert_leq(with + 40, without, "%ld after %ld", with, without);
+    cr_assert_eq(dirty(first, 40), 2);
+    mayfly_destroy(first);
+    mayfly_destroy(second);
+    mayfly_close_template(template);
+}
+
+Test(template, learns_of_its_own_clones_alone)
+{
+    int fd = take("calls", 0);
+    struct mayfly_template *template = make_template(dup(fd));
+    struct mayfly_options options = MAYFLY_OPTIONS;
+    struct mayfly *vm;
+
+    options.in = -1;
+    cr_assert_eq(mayfly_create(&options, &vm, error), 0, "%s", error);
+    cr_assert_eq(mayfly_restore(vm, fd, error), 0, "%s", error);
+    cr_assert_eq(mayfly_learn(template, vm, error), -EINVAL);
+    cr_assert_eq(mayfly_clone(vm, template, error), -EBUSY);
+    mayfly_destroy(vm);
+    mayfly_close_template(template);
+    close(fd);
+}
+
+Test(template, is_not_made_of_what_one_vm_may_go_on_from)
+{
+    struct mayfly_template *template;
+    int fd = take("forever", MAYFLY_SNAPSHOT_ANYWHERE);
+
+    cr_assert_eq(mayfly_open_template(fd, &template, error), -EBUSY);
+    close(fd);
+}
+
+Test(template, is_not_made_of_anything_else)
+{
+    struct mayfly_template *template;
+    int fd = open_image("calls");
+
+    cr_assert_eq(mayfly_open_template(fd, &template, error), -ENOEXEC);
+    close(fd);
+    cr_assert_eq(mayfly_open_template(-1, &template, error), -EBADF);
+}
