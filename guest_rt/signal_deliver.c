@@ -130,18 +130,20 @@ static uint64_t stack_for(const struct thread_signals *self,
 
 /*
  * Lets upcalls in again, for a handler: others may run, but this thread's other
- * signals wait until the handler's mask says what may interrupt it.
+ * signals wait until the handler's mask says what may interrupt it. Others run
+ * while the lock is held, as everywhere: an upcall amid a switch only notes
+ * what is due.
  */
 static void unlock_for_handler(void)
 {
+    if (mf_runtime_lock.due) {
+        mf_runtime_lock.due = false;
+        if (sched_due)
+            sched_due();
+        if (signal_is_due(thread_current))
+            mf_runtime_lock.due = true;
+    }
     mf_runtime_lock.depth--;
-    if (!mf_runtime_lock.due)
-        return;
-    mf_runtime_lock.due = false;
-    if (sched_due)
-        sched_due();
-    if (signal_is_due(thread_current))
-        mf_runtime_lock.due = true;
 }
 
 /* Sets the masks for a handler. Returns the one that holds after it. */
