@@ -51,6 +51,18 @@ double samples_median(const struct samples *samples);
 /* Median of a[i] / b[i]: of pairs measured in the same round. */
 double samples_median_ratio(const struct samples *a, const struct samples *b);
 
+/* ---- json.c -------------------------------------------------------- */
+
+/* Writes `"key": value`; what is NAN is null. */
+void json_number(FILE *to, const char *key, double value);
+
+/* Writes `"key": {count, p10, median, p99}`. */
+void json_samples(FILE *to, const char *key, const struct samples *samples);
+
+/* Writes a block for gnuplot's `index`: the title, then "us share" lines. */
+void plot_distribution(FILE *to, const char *title,
+                       const struct samples *samples);
+
 /* ---- spawn.c ------------------------------------------------------- */
 
 /*
@@ -68,7 +80,8 @@ pid_t spawn_waiting(const char *const *argv, int out);
 /* Kills all of those; for signal handlers too. */
 void kill_waiting(void);
 
-/* Ends all of those by SIGTERM and reaps them; they must exit with `status`. */
+/* Ends all of those by SIGTERM and reaps them; they must exit with `status`,
+ * unless that is negative. */
 void stop_waiting(int status);
 
 /* One start, in microseconds from before the spawn. */
@@ -104,6 +117,14 @@ struct trace {
 
 /* Runs a program under ptrace, all threads and its children's included. */
 void trace_program(const char *const *argv, struct trace *trace);
+
+#define TRACED_MAX 8
+
+/* Counts the system calls of processes that run already, from now on. */
+void trace_attach(const pid_t *pids, unsigned count);
+
+/* ... until now: of each of them, without memory. They go on. */
+void trace_detach(struct trace *traces);
 
 /* A system call's name, or "unknown". */
 const char *trace_name(unsigned number);

@@ -319,26 +319,6 @@ void report_plot_data(const char *directory, const struct results *results)
 
 /* ---- JSON ---------------------------------------------------------- */
 
-static void json_number(FILE *to, const char *key, double value)
-{
-    if (isnan(value))
-        fprintf(to, "\"%s\": null", key);
-    else
-        fprintf(to, "\"%s\": %.10g", key, value);
-}
-
-static void json_samples(FILE *to, const char *key,
-                         const struct samples *samples)
-{
-    fprintf(to, "\"%s\": {\"count\": %u, ", key, samples->count);
-    json_number(to, "p10", samples_percentile(samples, 10));
-    fprintf(to, ", ");
-    json_number(to, "median", samples_median(samples));
-    fprintf(to, ", ");
-    json_number(to, "p99", samples_percentile(samples, 99));
-    fputc('}', to);
-}
-
 static void json_case(FILE *to, const struct results *results, unsigned i,
                       int which)
 {

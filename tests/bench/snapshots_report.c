@@ -2,7 +2,6 @@
 /* What was measured of snapshots: tables, JSON, and data for the plot. */
 #include "tests/bench/snapshots.h"
 
-#include <math.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -140,26 +139,6 @@ unsigned snapshots_text(FILE *to, const struct snapshot_results *results)
 
 /* ---- JSON ---------------------------------------------------------------- */
 
-static void json_number(FILE *to, const char *key, double value)
-{
-    if (isnan(value))
-        fprintf(to, "\"%s\": null", key);
-    else
-        fprintf(to, "\"%s\": %.10g", key, value);
-}
-
-static void json_samples(FILE *to, const char *key,
-                         const struct samples *samples)
-{
-    fprintf(to, "\"%s\": {\"count\": %u, ", key, samples->count);
-    json_number(to, "p10", samples_percentile(samples, 10));
-    fprintf(to, ", ");
-    json_number(to, "median", samples_median(samples));
-    fprintf(to, ", ");
-    json_number(to, "p99", samples_percentile(samples, 99));
-    fputc('}', to);
-}
-
 static void json_host(FILE *to, const struct snapshot_results *results)
 {
     struct utsname kernel;
@@ -248,17 +227,6 @@ void snapshots_json(const char *path, const struct snapshot_results *results)
 
 /* ---- The plot ------------------------------------------------------------ */
 
-/* One block of "us share", with its title above. */
-static void put_distribution(FILE *to, const char *title,
-                             const struct samples *samples)
-{
-    fprintf(to, "\"%s\"\n", title);
-    for (double percent = 0.5; percent < 100; percent += 0.5)
-        fprintf(to, "%.2f %.1f\n", samples_percentile(samples, percent),
-                percent);
-    fprintf(to, "\n\n");
-}
-
 void snapshots_plot_data(const char *path,
                          const struct snapshot_results *results)
 {
@@ -266,12 +234,12 @@ void snapshots_plot_data(const char *path,
 
     if (!to)
         die("%s", path);
-    put_distribution(to, "reset + call", &results->resets[RESET_0].us);
-    put_distribution(to, "native process", &results->starts_us[START_NATIVE]);
-    put_distribution(to, "clone, 10 pages", &results->clones[CLONE_10].us);
-    put_distribution(to, "KVM floor", &results->starts_us[START_FLOOR]);
-    put_distribution(to, "restore", &results->starts_us[START_RESTORE]);
-    put_distribution(to, "cold start", &results->starts_us[START_COLD]);
+    plot_distribution(to, "reset + call", &results->resets[RESET_0].us);
+    plot_distribution(to, "native process", &results->starts_us[START_NATIVE]);
+    plot_distribution(to, "clone, 10 pages", &results->clones[CLONE_10].us);
+    plot_distribution(to, "KVM floor", &results->starts_us[START_FLOOR]);
+    plot_distribution(to, "restore", &results->starts_us[START_RESTORE]);
+    plot_distribution(to, "cold start", &results->starts_us[START_COLD]);
     if (fclose(to))
         die("%s", path);
 }

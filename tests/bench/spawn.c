@@ -64,7 +64,7 @@ void stop_waiting(int status)
         if (waitpid(waiting[i], &how, 0) != waiting[i])
             die("wait");
         errno = 0;
-        if (!WIFEXITED(how) || WEXITSTATUS(how) != status)
+        if (status >= 0 && (!WIFEXITED(how) || WEXITSTATUS(how) != status))
             die("a waiting VM ended with wait status %#x", (unsigned)how);
     }
 }

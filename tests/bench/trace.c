@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,4 +95,87 @@ void trace_program(const char *const *argv, struct trace *trace)
         ptrace(PTRACE_SYSCALL, pid, NULL, signal);
     }
     close(out);
+}
+
+/* ---- Processes that run already ------------------------------------------ */
+
+/* The tracer is a process of its own, whose end lets the others go. */
+static struct {
+    pid_t pid;
+    unsigned count;
+    pid_t traced[TRACED_MAX];
+    struct trace *traces; /* shared with the tracer */
+} tracer;
+
+static void count_calls(pid_t pid)
+{
+    for (unsigned i = 0; i < tracer.count; i++)
+        if (tracer.traced[i] == pid)
+            note_call(pid, &tracer.traces[i]);
+}
+
+/* Only processes of one thread are traced so. */
+static void seize(void)
+{
+    for (unsigned i = 0; i < tracer.count; i++)
+        if (ptrace(PTRACE_SEIZE, tracer.traced[i], NULL,
+                   PTRACE_O_TRACESYSGOOD) ||
+            ptrace(PTRACE_INTERRUPT, tracer.traced[i], NULL, NULL))
+            die("cannot trace %d", tracer.traced[i]);
+}
+
+static __attribute__((noreturn)) void be_tracer(int ready)
+{
+    unsigned stopped = 0;
+    int status;
+
+    seize();
+    for (;;) {
+        pid_t pid = waitpid(-1, &status, __WALL);
+        bool event = pid > 0 && status >> 16 == PTRACE_EVENT_STOP;
+
+        if (pid < 0 || !WIFSTOPPED(status))
+            continue;
+        if (WSTOPSIG(status) == (SIGTRAP | 0x80))
+            count_calls(pid);
+        ptrace(PTRACE_SYSCALL, pid, NULL,
+               event || WSTOPSIG(status) == (SIGTRAP | 0x80)
+                   ? 0L
+                   : (long)WSTOPSIG(status));
+        if (event && ++stopped == tracer.count && write(ready, "", 1) != 1)
+            die("cannot say that processes are traced");
+    }
+}
+
+void trace_attach(const pid_t *pids, unsigned count)
+{
+    int pipes[2];
+    char byte;
+
+    if (count > TRACED_MAX || pipe2(pipes, O_CLOEXEC))
+        die("cannot trace %u processes", count);
+    tracer.count = count;
+    memcpy(tracer.traced, pids, count * sizeof(*pids));
+    tracer.traces =
+        mmap(NULL, TRACED_MAX * sizeof(*tracer.traces), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    tracer.pid = fork();
+    if (tracer.pid == 0) {
+        close(pipes[0]);
+        be_tracer(pipes[1]);
+    }
+    close(pipes[1]);
+    if (tracer.pid < 0 || read(pipes[0], &byte, 1) != 1)
+        die("cannot trace");
+    close(pipes[0]);
+}
+
+void trace_detach(struct trace *traces)
+{
+    int status;
+
+    kill(tracer.pid, SIGKILL);
+    waitpid(tracer.pid, &status, 0);
+    memcpy(traces, tracer.traces, tracer.count * sizeof(*traces));
+    munmap(tracer.traces, TRACED_MAX * sizeof(*tracer.traces));
 }

@@ -430,8 +430,10 @@ int load_run(const struct load_config *config, struct load_results *results)
         answer_rule_of(config->paths[i], &load.rules[i]);
     load.clients = calloc(config->connections, sizeof(*load.clients));
     load.epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!load.clients || load.epoll < 0)
+    if (!load.clients || load.epoll < 0) {
+        free(load.clients);
         return -ENOMEM;
+    }
     for (unsigned i = 0; i < config->connections; i++)
         load.clients[i].fd = -1;
     uint64_t begin = now_ns();
