@@ -77,7 +77,7 @@ GUEST := $(wildcard guest_rt/*.[chS] guest_rt/lwip/*.[ch] guest_rt/mayfly.specs 
 EXT4 := $(wildcard guest_rt/ext4/*.c)
 EXT4_HOST := $(filter-out guest_rt/ext4/guest_%,$(EXT4))
 IMAGES := $(patsubst images/%/main.c,build/images/%.elf, \
-	$(wildcard images/*/main.c)) build/images/function-streams.elf
+	$(wildcard images/*/main.c)) $(patsubst %,build/images/function-%.elf,streams mmap)
 SUITES := $(notdir $(patsubst %/,%,$(sort $(dir \
 	$(wildcard $(addprefix tests/,$(addsuffix /*.c,unit sched turns ring kvm cli)))))))
 FUZZERS := $(patsubst tests/fuzz/%.c,build/tests/%, \
@@ -208,11 +208,14 @@ build/images/%.elf: $$(wildcard images/$$*/*.[chS]) \
 		$(filter %.c %.S,$(filter-out images/$*/files/%,$^)) \
 		$(patsubst %,--files %,$(wildcard images/$*/files))
 
-# The same program twice: as any other, and without TCP/IP.
-build/images/function-streams.elf: $(wildcard images/function/*.[ch]) \
+# One program, three images: as any other; without TCP/IP; one that maps memory.
+build/images/function-streams.elf: MAYFLY_CC_FLAGS := --streams
+build/images/function-mmap.elf: MAYFLY_CC_FLAGS := -DFUNCTION_MMAP
+build/images/function-streams.elf build/images/function-mmap.elf: \
+		$(wildcard images/function/*.[ch]) \
 		build/mayfly-cc build/sysroot/.runtime Makefile build/flags
 	$(call say,GUEST,$@)
-	$Qbuild/mayfly-cc --streams -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c,$^)
+	$Qbuild/mayfly-cc $(MAYFLY_CC_FLAGS) -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c,$^)
 
 include images/programs.mk
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -159,11 +158,10 @@ static void exhaust(struct connection *c)
 {
     const struct rlimit limit = {256 << 20, 256 << 20};
     const size_t bytes = 1 << 20;
-    void *more;
+    void *volatile more;
 
     setrlimit(RLIMIT_AS, &limit);
-    while ((more = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED)
+    while ((more = malloc(bytes)))
         memset(more, c->fd + 1, bytes);
     abort();
 }
