@@ -65,11 +65,8 @@ void on_clone_run(void) __attribute__((weak));
 
 /* ---- snapshot.c ---- */
 
-/*
- * The program listens for connections from now on, at that port of TCP or
- * AF_VSOCK; 0: somewhere else. The host is told the first one.
- */
-void snapshot_note_listening(uint32_t port);
+/* The program listens for connections from now on. */
+void snapshot_note_listening(void);
 
 /*
  * Called before the program waits in accept(), or for descriptors. If it

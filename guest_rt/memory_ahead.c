@@ -69,7 +69,8 @@ void memory_ahead(const struct region *region, uintptr_t address, size_t bytes)
     uintptr_t top = address + bytes;
 
     /* Only what has never been in use: the mapping is the lowest so far. */
-    if (address != region->clean_high || mf_boot_page()->abi_minor < 2)
+    if (address != region->clean_high || mf_boot_page()->abi_minor < 2 ||
+        mf_boot_page()->memory_stays)
         return;
     if (ahead.region != region)
         begin(region);

@@ -8,11 +8,9 @@
 
 static bool listens, done;
 
-void snapshot_note_listening(uint32_t port)
+void snapshot_note_listening(void)
 {
     listens = true;
-    if (port && !mf_boot_page()->listen_port)
-        mf_boot_page()->listen_port = port;
 }
 
 bool snapshot_before_wait(void)

@@ -3,7 +3,6 @@
 #include "guest_rt/socket.h"
 
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <string.h>
 
 #include "guest_rt/generation.h"
@@ -74,41 +73,15 @@ long __mayfly_sys_connect(long fd, long address, long bytes)
     return result;
 }
 
-/* The port of a socket that is bound; 0: its family has none. */
-static uint32_t own_port(struct socket *socket)
-{
-    struct socket_name name = {0};
-
-    if (socket->ops->get_name(socket, false, &name))
-        return 0;
-    switch (name.any.sa_family) {
-    case AF_INET:
-        return ntohs(name.in.sin_port);
-    case AF_INET6:
-        return ntohs(name.in6.sin6_port);
-    case AF_VSOCK:
-        return ((const struct sockaddr_vm *)&name.any)->svm_port;
-    default:
-        return 0;
-    }
-}
-
-static long listen_at(struct socket *socket, long backlog)
-{
-    long result = socket->ops->listen
-                      ? socket->ops->listen(socket, (int)backlog)
-                      : -EOPNOTSUPP;
-
-    if (!result)
-        snapshot_note_listening(own_port(socket));
-    return result;
-}
-
 long __mayfly_sys_listen(long fd, long backlog)
 {
     long result;
 
-    ON_SOCKET(fd, result, listen_at(socket, backlog));
+    ON_SOCKET(fd, result,
+              socket->ops->listen ? socket->ops->listen(socket, (int)backlog)
+                                  : -EOPNOTSUPP);
+    if (!result)
+        snapshot_note_listening();
     return result;
 }
 

@@ -238,6 +238,17 @@ static int bind_any(struct vsock_socket *one)
     return socket_vsock_bind(one, &any);
 }
 
+/* Tells those who hand connections over where to, and with how much data. */
+static void note_listening(const struct vsock_socket *listener)
+{
+    struct mf_boot *boot = mf_boot_page();
+
+    if (boot->listen_port)
+        return;
+    boot->listen_port = listener->local.port;
+    boot->listen_room = listener->socket.receive_limit;
+}
+
 static int listen_vsock(struct socket *socket, int backlog)
 {
     struct vsock_socket *one = vsock_socket_of(socket);
@@ -260,6 +271,7 @@ static int listen_vsock(struct socket *socket, int backlog)
     socket_vsock_answer(one);
     /* Who connects before the device is started waits there. */
     socket_vsock_start();
+    note_listening(one);
     return 0;
 }
 

@@ -175,7 +175,8 @@ static bool take_data(struct vsock_socket *one, struct vsock_buffer *packet,
 {
     int error = 0;
 
-    if (one->phase != VSOCK_CONNECTED || packet->end == 0)
+    /* It may come before the answer: see mf_boot.listen_room. */
+    if ((one->phase != VSOCK_CONNECTED && !one->listener) || packet->end == 0)
         return false;
     if (keep)
         socket_vsock_append(one, packet);

@@ -47,7 +47,10 @@ static int vsock_ready(struct vdev *dev)
 
 static void vsock_want(struct vdev *dev, struct pollfd *file)
 {
-    *file = (struct pollfd){.fd = vsock_of(dev)->epoll_fd, .events = POLLIN};
+    struct vsock *vsock = vsock_of(dev);
+
+    vsock_watch(vsock);
+    *file = (struct pollfd){.fd = vsock->epoll_fd, .events = POLLIN};
 }
 
 /* ---- Resets and snapshots ----------------------------------------------- */
@@ -200,6 +203,8 @@ bool vsock_is_over(const struct vsock *vsock)
 void vsock_set_quiet(struct vsock *vsock, bool quiet)
 {
     vsock->quiet = quiet;
+    if (quiet)
+        virtq_suppress_kicks(&vsock->dev.queues[VSOCK_TX]);
 }
 
 bool vsock_has_output(const struct vsock *vsock)

@@ -120,6 +120,7 @@ struct vsock_stream {
     bool asked;          /* the guest, for credit */
     bool named;          /* the guest knows it by its ports */
     bool given;          /* others may have the socket, too */
+    bool watched;        /* its socket is in the epoll file */
 
     uint32_t guest_port, host_port;
     uint32_t guest_alloc, guest_fwd; /* the guest's credit, as it said */
@@ -170,6 +171,7 @@ struct vsock {
     unsigned listener_count;
     unsigned used;      /* streams that are not free ... */
     unsigned lingering; /* ... of these */
+    unsigned unwatched; /* sockets that are not in the epoll file */
     uint64_t order;     /* counts those */
     uint64_t retry_ns;  /* when to accept again; VDEV_NEVER */
     bool tell_reset;    /* VIRTIO_VSOCK_EVENT_TRANSPORT_RESET is due */
@@ -208,9 +210,8 @@ MUST_CHECK int vsock_listen(struct vsock *vsock, int fd, uint32_t guest_port);
  * Offers the connected socket `fd`, non-blocking, to whoever listens at
  * `guest_port` in the guest; the device closes it in the end. It may be told
  * before the guest's driver is there; of resets only those after the guest was
- * asked end it. The caller then has the device served. Returns 0; -EAGAIN if
- * all streams are in use, or what epoll_ctl() returns: then it stays the
- * caller's.
+ * asked end it. The caller then has the device served. Returns 0, or
+ * -EAGAIN if all streams are in use: then it stays the caller's.
  *
  * Other descriptors of it may be open: a stream that the guest ends is shut
  * down before the device closes it, and of one that the guest cuts off (RST)
@@ -218,6 +219,14 @@ MUST_CHECK int vsock_listen(struct vsock *vsock, int fd, uint32_t guest_port);
  * device ends is only closed: the others may still use it.
  */
 MUST_CHECK int vsock_offer(struct vsock *vsock, int fd, uint32_t guest_port);
+
+/*
+ * The same where the guest said before that it takes `room` bytes of data with
+ * the request: they follow it at once, as if it had given credit for them. With
+ * 0, as the standard has it, none come before its answer.
+ */
+MUST_CHECK int vsock_offer_ahead(struct vsock *vsock, int fd,
+                                 uint32_t guest_port, uint32_t room);
 
 /*
  * `quiet`: whoever serves the device does so often enough by itself. It asks

@@ -47,19 +47,16 @@ static uint32_t choose_port(const struct vsock *vsock,
            vsock_index(vsock, stream);
 }
 
-static int offer(struct vsock *vsock, int fd, uint32_t guest_port, bool given)
+static int offer_socket(struct vsock *vsock, int fd, uint32_t guest_port,
+                        uint32_t room, bool given)
 {
     struct vsock_stream *stream = vsock_take_stream(vsock);
-    int error;
 
     if (!stream)
         return -EAGAIN;
-    error = vsock_attach(vsock, stream, fd);
-    if (error) {
-        vsock_free(vsock, stream, VSOCK_LEAVE); /* it has no socket */
-        return error;
-    }
+    vsock_attach(vsock, stream, fd);
     stream->state = VSOCK_REQUESTED;
+    stream->guest_alloc = room;
     stream->given = given;
     vsock_name(vsock, stream, guest_port, choose_port(vsock, stream));
     vsock_send(vsock, stream, VSOCK_SEND_REQUEST);
@@ -69,7 +66,13 @@ static int offer(struct vsock *vsock, int fd, uint32_t guest_port, bool given)
 
 int vsock_offer(struct vsock *vsock, int fd, uint32_t guest_port)
 {
-    return offer(vsock, fd, guest_port, true);
+    return offer_socket(vsock, fd, guest_port, 0, true);
+}
+
+int vsock_offer_ahead(struct vsock *vsock, int fd, uint32_t guest_port,
+                      uint32_t room)
+{
+    return offer_socket(vsock, fd, guest_port, room, true);
 }
 
 /* The host has no more of something: try again, but not at once. */
@@ -85,7 +88,7 @@ static bool accept_one(struct vsock *vsock, struct vsock_listener *listener)
     int fd = os_accept(listener->fd);
 
     if (fd >= 0) {
-        if (offer(vsock, fd, listener->guest_port, false))
+        if (offer_socket(vsock, fd, listener->guest_port, 0, false))
             os_close(fd);
         return true;
     }
@@ -185,7 +188,8 @@ static void hear_answer(struct vsock *vsock, uint32_t ticket, int fd)
 {
     struct vsock_stream *stream = find_asker(vsock, ticket);
 
-    if (stream && fd >= 0 && vsock_attach(vsock, stream, fd) == 0) {
+    if (stream && fd >= 0) {
+        vsock_attach(vsock, stream, fd);
         stream->state = VSOCK_OPEN;
         vsock->stats.opened++;
         vsock_send(vsock, stream, VSOCK_SEND_RESPONSE);
@@ -283,7 +287,10 @@ static void note_event(struct vsock *vsock, const struct epoll_event *event)
 int vsock_look(struct vsock *vsock)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
-    int count = os_epoll_look(vsock->epoll_fd, events, EVENTS_AT_ONCE);
+    int count;
+
+    vsock_watch(vsock);
+    count = os_epoll_look(vsock->epoll_fd, events, EVENTS_AT_ONCE);
 
     for (int i = 0; i < count; i++)
         note_event(vsock, &events[i]);

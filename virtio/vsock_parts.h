@@ -62,7 +62,10 @@ static inline void vsock_note_progress(uint64_t *at, uint64_t bytes)
 /* Whether there may be bytes for the guest, credit apart. */
 static inline bool vsock_wants_read(const struct vsock_stream *stream)
 {
-    return stream->state == VSOCK_OPEN && stream->fd >= 0 && stream->readable &&
+    bool open = stream->state == VSOCK_OPEN ||
+                (stream->state == VSOCK_REQUESTED && stream->guest_alloc > 0);
+
+    return open && stream->fd >= 0 && stream->readable &&
            !(stream->ended & VIRTIO_VSOCK_SHUTDOWN_SEND) &&
            !(stream->guest_ended & VIRTIO_VSOCK_SHUTDOWN_RCV);
 }
@@ -83,9 +86,14 @@ void vsock_name(struct vsock *vsock, struct vsock_stream *stream,
 /* The guest cannot name it any more. */
 void vsock_forget_name(struct vsock *vsock, struct vsock_stream *stream);
 
-/* Gives the stream the socket `fd`. Returns 0 or what epoll_ctl() returns. */
-MUST_CHECK int vsock_attach(struct vsock *vsock, struct vsock_stream *stream,
-                            int fd);
+/* Gives the stream the socket `fd`. */
+void vsock_attach(struct vsock *vsock, struct vsock_stream *stream, int fd);
+
+/*
+ * Puts the sockets that are not there yet into the epoll file: before it is
+ * waited for, or asked. Most streams are over before anybody has to wait.
+ */
+void vsock_watch(struct vsock *vsock);
 
 /* What becomes of a socket that is closed here. */
 enum vsock_close {

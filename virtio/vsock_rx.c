@@ -172,7 +172,8 @@ static uint32_t send_from(struct vsock *vsock, struct vsock_stream *stream,
         bytes += bytes > 0 ? VSOCK_HEADER_BYTES : 0;
     }
     bool reads = vsock_wants_read(stream);
-    if (reads && vsock_credit(stream) == 0)
+    /* The answer to a request says how much there is: not asked before. */
+    if (reads && vsock_credit(stream) == 0 && stream->state == VSOCK_OPEN)
         ask_for_credit(vsock, stream);
     if (stream->to_send || (reads && vsock_credit(stream) > 0))
         vsock_queue(vsock, stream);

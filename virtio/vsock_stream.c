@@ -147,21 +147,40 @@ void vsock_send(struct vsock *vsock, struct vsock_stream *stream,
 
 /* ---- The socket --------------------------------------------------------- */
 
-int vsock_attach(struct vsock *vsock, struct vsock_stream *stream, int fd)
+void vsock_attach(struct vsock *vsock, struct vsock_stream *stream, int fd)
+{
+    stream->fd = fd;
+    stream->readable = true; /* or we find out */
+    stream->writable = true;
+    vsock->unwatched++;
+}
+
+/* What has happened before is told, too: nothing gets lost. */
+static int watch(struct vsock *vsock, struct vsock_stream *stream)
 {
     struct epoll_event event = {
         .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
         .data.u64 =
             (uint64_t)stream->generation << 16 | vsock_index(vsock, stream),
     };
-    int error = os_epoll_control(vsock->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 
-    if (error)
-        return error;
-    stream->fd = fd;
-    stream->readable = true; /* or we find out */
-    stream->writable = true;
-    return 0;
+    return os_epoll_control(vsock->epoll_fd, EPOLL_CTL_ADD, stream->fd, &event);
+}
+
+void vsock_watch(struct vsock *vsock)
+{
+    for (unsigned i = 0; i < vsock->fresh && vsock->unwatched > 0; i++) {
+        struct vsock_stream *stream = &vsock->streams[i];
+
+        if (stream->fd < 0 || stream->watched)
+            continue;
+        if (watch(vsock, stream)) {
+            vsock_reset_stream(vsock, stream);
+            continue;
+        }
+        stream->watched = true;
+        vsock->unwatched--;
+    }
 }
 
 void vsock_close(struct vsock *vsock, struct vsock_stream *stream,
@@ -170,7 +189,11 @@ void vsock_close(struct vsock *vsock, struct vsock_stream *stream,
     if (stream->fd < 0)
         return;
     /* Another process may have the file, too: it would stay in epoll's. */
-    (void)os_epoll_control(vsock->epoll_fd, EPOLL_CTL_DEL, stream->fd, NULL);
+    if (stream->watched)
+        (void)os_epoll_control(vsock->epoll_fd, EPOLL_CTL_DEL, stream->fd,
+                               NULL);
+    vsock->unwatched -= !stream->watched;
+    stream->watched = false;
     if (how == VSOCK_CUT)
         (void)os_set_abort(stream->fd);
     else if (how == VSOCK_END && stream->given)

@@ -132,6 +132,7 @@ static int renew_boot_page(struct mayfly *vm, const struct snapshot *snapshot,
     const struct snapshot_state *state = snapshot->state;
     const uint64_t poll_ns = 0; /* until there is an I/O thread */
     const uint32_t snapshots = vm->options.snapshots & MAYFLY_SNAPSHOT_CALLS;
+    const uint32_t stays = vm->options.resettable;
     ssize_t got = os_getrandom(&fresh, sizeof(fresh));
     int result;
 
@@ -148,6 +149,8 @@ static int renew_boot_page(struct mayfly *vm, const struct snapshot *snapshot,
         result = WRITE_FIELD(vm, poll_ns, poll_ns);
     if (!result)
         result = WRITE_FIELD(vm, snapshot, snapshots);
+    if (!result)
+        result = WRITE_FIELD(vm, memory_stays, stays);
     if (!result)
         result = write_options(vm);
     explicit_bzero(&fresh, sizeof(fresh));

@@ -380,9 +380,9 @@ static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
 
     atomic_store(&vm->signalled, false);
     look_at_memory(vm);
-    if (now >= vm->look_ns)
-        serve_quietly(vm, false);
-    *ended = serve_must_end(vm, result) || serve_all(vm, result);
+    *ended = serve_must_end(vm, result) ||
+             (vm->options.serves ? serve_unasked(vm, now, result)
+                                 : serve_all(vm, result));
     if (*ended)
         return 0;
     tick_came(&vm->tick, now);
@@ -513,7 +513,7 @@ int vm_run(struct mayfly *vm, uint64_t timeout_ns, struct mayfly_result *result,
     atomic_store(&vm->thread, vm->run_thread);
     vm->at_snapshot = vm->at_call = vm->fresh = false;
     vm->deadline_ns = deadline(timeout_ns);
-    serve_quietly(vm, vm->options.serves);
+    serve_begin(vm);
     failure = run_until_end(vm, result, error);
     if (!failure)
         serve_finish(vm, result);

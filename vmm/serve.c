@@ -301,13 +301,39 @@ void serve_tick(struct mayfly *vm)
         return; /* the next tick looks again */
 }
 
-/* How long a guest that does not wait may have sent something unseen. */
+/* How long a guest that computes on when it has answered is left alone. */
 #define LOOK_NS 1000000u
 
-void serve_quietly(struct mayfly *vm, bool quiet)
+static void look_later(struct mayfly *vm)
 {
-    vsock_set_quiet(&vm->vsock, quiet);
-    vm->look_ns = quiet ? os_now_ns() + LOOK_NS : UINT64_MAX;
+    vm->look_ns = vm->computes_on ? os_now_ns() + LOOK_NS : UINT64_MAX;
+}
+
+void serve_begin(struct mayfly *vm)
+{
+    vm->look_ns = UINT64_MAX;
+    if (!vm->options.serves)
+        return;
+    vsock_set_quiet(&vm->vsock, true);
+    look_later(vm);
+}
+
+bool serve_unasked(struct mayfly *vm, uint64_t now_ns,
+                   struct mayfly_result *result)
+{
+    uint64_t before = vm->vsock.stats.in_bytes;
+    bool ended;
+
+    vsock_set_quiet(&vm->vsock, false);
+    ended = serve_all(vm, result);
+    if (now_ns >= vm->look_ns) {
+        vm->computes_on = true;
+        vm->look_ns = UINT64_MAX;
+    } else if (vm->vsock.stats.in_bytes != before) {
+        /* Was it about to wait? Then it will not be seen here again. */
+        vm->look_ns = now_ns + LOOK_NS;
+    }
+    return ended;
 }
 
 /* Nobody is to be served any more. */
@@ -456,8 +482,7 @@ int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t guest_ns,
             break;
     }
     event_stop_waiting(&vm->native.events);
-    if (vm->look_ns != UINT64_MAX)
-        vm->look_ns = os_now_ns() + LOOK_NS;
+    look_later(vm);
     /* The guest must see that its deadline has passed. */
     clock_update(&vm->clock);
     vcpu_set_result(&vm->vcpu, events);

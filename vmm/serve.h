@@ -50,10 +50,18 @@ MUST_CHECK int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t until_ns,
                           struct mayfly_result *result, bool *ended);
 
 /*
- * `quiet`: the guest's streams are looked at when it waits, and 1 ms after it
- * was entered if it has not waited; it makes no kicks for what it sends.
+ * A run begins. A guest that serves makes no kicks for what it sends: it is
+ * looked at when it waits, and at ticks.
  */
-void serve_quietly(struct mayfly *vm, bool quiet);
+void serve_begin(struct mayfly *vm);
+
+/*
+ * serve_all() at a tick, for such a guest: it computes, with something sent or
+ * not. For the rest of the run it does make kicks. One that has sent something
+ * and computes on for 1 ms is looked at that soon in later runs.
+ */
+MUST_CHECK bool serve_unasked(struct mayfly *vm, uint64_t now_ns,
+                              struct mayfly_result *result);
 
 /* Waits until sockets have taken what is for them, until `until_ns` at most. */
 void serve_flush_streams(struct mayfly *vm, uint64_t until_ns);

@@ -11,30 +11,44 @@ void mayfly_set_timeout(struct mayfly *vm, uint64_t timeout_ns)
     vm->options.timeout_ns = timeout_ns;
 }
 
-/* The port at which the guest says that it listens, which is only for itself;
- * 0: none. */
-static uint32_t read_listen_port(const struct mayfly *vm)
+/*
+ * Where the guest says that it listens, and how much it takes with a request
+ * for a connection there; port 0: nowhere. Only the guest has anything of it if
+ * that is not true.
+ */
+struct listening {
+    uint32_t port, room;
+};
+
+_Static_assert(offsetof(struct mf_boot, listen_room) ==
+                   offsetof(struct mf_boot, listen_port) + sizeof(uint32_t),
+               "one piece of memory");
+
+static struct listening read_listening(const struct mayfly *vm)
 {
     gpa_t at = gpa(MF_BOOT_PAGE + offsetof(struct mf_boot, listen_port));
-    uint32_t port;
+    struct listening listening;
 
-    return gmem_read(&vm->mem, at, &port, sizeof(port)) ? 0 : port;
+    if (gmem_read(&vm->mem, at, &listening, sizeof(listening)))
+        return (struct listening){0, 0};
+    return listening;
 }
 
 int mayfly_offer(struct mayfly *vm, int fd, uint32_t guest_port, char *error)
 {
     unsigned long calls = os_calls;
+    struct listening to = {guest_port, 0};
     int result;
 
     if (!vm->loaded || !vm_has_sockets(&vm->options))
         return error_set(error, -EINVAL, "this VM has no socket device");
     if (guest_port == 0)
-        guest_port = read_listen_port(vm);
-    if (guest_port == 0)
+        to = read_listening(vm);
+    if (to.port == 0)
         return error_set(error, -EINVAL, "the guest listens at no port yet");
     if (vm->has_io)
         io_lock(&vm->io);
-    result = vsock_offer(&vm->vsock, fd, guest_port);
+    result = vsock_offer_ahead(&vm->vsock, fd, to.port, to.room);
     /* It finds the offer when it goes on; what is left is done then. */
     if (!result && vdev_serve(&vm->vsock.dev) == -EINTR)
         vm->unfinished = true;

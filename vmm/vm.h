@@ -101,8 +101,9 @@ struct mayfly {
 
     struct tick tick;
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
-    uint64_t look_ns;     /* the guest is interrupted then, to be looked after:
-                             see serve_quietly(); UINT64_MAX: not for that */
+    uint64_t look_ns;     /* what a serving guest has sent is looked at then,
+                             if it has not waited; UINT64_MAX: at a tick */
+    bool computes_on;     /* when it has answered: look sooner than that */
     uint64_t run_number;  /* of the thread that the tick interrupts ... */
     pid_t run_thread;     /* ... and the kernel's id of it */
     unsigned strays;      /* its count when this VM was run last */

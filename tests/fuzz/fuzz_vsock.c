@@ -278,12 +278,15 @@ static void write_anything(void)
 
 static void offer(void)
 {
+    uint32_t port, room;
     int fd;
 
     if (file_count > FDS - 8)
         return;
     fd = open_file();
-    if (vsock_offer(&vsock, fd, script_below(script, 4)))
+    port = script_below(script, 4);
+    room = script_below(script, 2) ? script_below(script, 200) : 0;
+    if (vsock_offer_ahead(&vsock, fd, port, room))
         hooked_os_close(fd);
 }
 
@@ -319,6 +322,7 @@ static void make_ready(void)
 static void check(void)
 {
     unsigned used = 0, lingering = 0, fds = 0, named = 0, found = 0;
+    unsigned unwatched = 0;
 
     for (unsigned i = 0; i < vsock.fresh; i++) {
         const struct vsock_stream *stream = &vsock.streams[i];
@@ -327,6 +331,7 @@ static void check(void)
         lingering += stream->state == VSOCK_LINGERING;
         named += stream->named;
         fds += stream->fd >= 0;
+        unwatched += stream->fd >= 0 && !stream->watched;
         bug_on(stream->out_bytes > VSOCK_BUFFER_BYTES);
         bug_on(stream->state == VSOCK_FREE &&
                (stream->fd >= 0 || stream->named || stream->to_send));
@@ -339,6 +344,7 @@ static void check(void)
             link = vsock.streams[link - 1].next;
     bug_on(used != vsock.used || lingering != vsock.lingering);
     bug_on(found != named || fds != open_count);
+    bug_on(unwatched != vsock.unwatched);
     bug_on(vsock.refusal_count > VSOCK_RESETS_MAX);
 }
 
@@ -385,6 +391,9 @@ static void act_rarely(void)
     case 2:
     case 3:
         write_anything();
+        break;
+    case 4:
+        vsock_set_quiet(&vsock, script_below(script, 2));
         break;
     default:
         break;

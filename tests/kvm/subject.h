@@ -136,6 +136,8 @@ static inline void probe(struct mayfly *vm, uint8_t *found)
     leave_out(found, offsetof(struct mf_boot, clock), sizeof(struct mf_clock));
     leave_out(found, offsetof(struct mf_boot, seed), 32);
     leave_out(found, offsetof(struct mf_boot, generation), 8);
+    /* Only one of the two is to be reset. */
+    leave_out(found, offsetof(struct mf_boot, memory_stays), 4);
 }
 
 static inline void reset(struct mayfly *vm)

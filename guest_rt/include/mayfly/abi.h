@@ -387,6 +387,15 @@ struct mf_missing {
     uint32_t count;  /* calls; 0 marks a free entry */
 };
 
+/*
+ * listen_port: the port of the socket device (virtio 1.2, 5.10) at which the
+ * guest's program listened first; 0: at none yet. Connections that are handed
+ * over to whoever listens go there. listen_room: of these, so many bytes of data
+ * may come right behind the device's request for a connection, before the guest
+ * has answered that: as if the guest had given credit. Others come as the
+ * standard has it. Both since 1.3.
+ */
+
 struct mf_boot {
     uint64_t magic;     /* MF_BOOT_MAGIC */
     uint16_t abi_major; /* the monitor's MF_ABI_MAJOR */
@@ -423,8 +432,10 @@ struct mf_boot {
     uint64_t flush_rax;     /* MF_NOTE_PAGING: rax of the last #UD's code */
     uint64_t clone_strings; /* see MF_EVENT_GENERATION; 0: none; since 1.2 */
     uint32_t clone_optc;    /* how many */
-    uint32_t listen_port;   /* the guest's: where it listens; since 1.3 */
-    uint64_t reserved0[9];
+    uint32_t listen_port;   /* the guest's: see below; since 1.3 */
+    uint32_t listen_room;   /* likewise */
+    uint32_t memory_stays;  /* not 0: MF_HC_POPULATE is not worth it; 1.3 */
+    uint64_t reserved0[8];
 
     /*
      * The event word: the monitor sets bits, atomically; the guest clears
@@ -556,7 +567,9 @@ MF_ABI_AT(mf_boot, flush_rax, 0x120);
 MF_ABI_AT(mf_boot, clone_strings, 0x128);
 MF_ABI_AT(mf_boot, clone_optc, 0x130);
 MF_ABI_AT(mf_boot, listen_port, 0x134);
-MF_ABI_AT(mf_boot, reserved0, 0x138);
+MF_ABI_AT(mf_boot, listen_room, 0x138);
+MF_ABI_AT(mf_boot, memory_stays, 0x13c);
+MF_ABI_AT(mf_boot, reserved0, 0x140);
 MF_ABI_AT(mf_boot, events, 0x180);
 MF_ABI_AT(mf_boot, upcall_events, 0x188);
 MF_ABI_AT(mf_boot, upcall_deadline_ns, 0x190);
