@@ -289,7 +289,6 @@ void listener_close(struct listener *listener)
         return;
     if (is_path(listener))
         remove_file(listener);
-    if (!listener->lent)
-        close(listener->fd);
+    close(listener->fd);
     listener->fd = -1;
 }

@@ -19,7 +19,6 @@
 struct listener {
     const struct server_address *address; /* lives longer */
     int fd;                               /* -1: closed */
-    bool lent;                            /* somebody else closes it */
     char name[LISTEN_NAME_BYTES]; /* "127.0.0.1:8080", "[::1]:80", "unix:/path":
                                      with the port if 0 was asked for */
     dev_t device;                 /* of the socket file */

@@ -184,7 +184,6 @@ static int open_admin(struct supervisor *supervisor)
         return CLI_OK;
     if (listener_open(&supervisor->admin_listener, &supervisor->options->admin))
         return CLI_FAILED;
-    supervisor->admin_listener.lent = true;
     result = admin_create(&supervisor->admin, supervisor->admin_listener.fd,
                           &source);
     if (result == 0) {
@@ -196,7 +195,6 @@ static int open_admin(struct supervisor *supervisor)
                   : CLI_OK;
 }
 
-/* The endpoint has closed its socket; what is left is a file. */
 static void close_admin(struct supervisor *supervisor)
 {
     admin_destroy(supervisor->admin);

@@ -19,6 +19,12 @@
 
 enum supervisor_phase { BOOTING, SERVING, DRAINING, ENDED };
 
+/* What was read last of it (gauges.c). */
+struct supervisor_memory {
+    struct memory_use workers, own;
+    uint64_t again_ns; /* not before that */
+};
+
 struct supervisor {
     const struct server_options *options;
     struct loop loop;
@@ -43,7 +49,8 @@ struct supervisor {
     struct listener admin_listener;
     struct admin *admin; /* NULL: none */
     struct watch admin_watch;
-    int memory_fd;   /* of this process */
+    int memory_fd; /* of this process */
+    struct supervisor_memory memory;
     uint64_t log_ns; /* when the log is to be written; 0: there is nothing */
 };
 
