@@ -159,6 +159,8 @@ static const char *skip_value(const char *at)
         return skip_members(at);
     if (*at == '"')
         return skip_string(at);
+    if (strncmp(at, "null", 4) == 0)
+        return at + 4;
     if (!isdigit((unsigned char)*at) && *at != '-')
         return NULL;
     strtod(at, &end);

@@ -176,6 +176,7 @@ Test(metrics, count_resets_and_what_happens_once_in_a_while)
 {
     metrics_vm_reset(&metrics, 30, 12000);
     metrics_vm_reset(&metrics, 12, 1000);
+    metrics_vm_reset(&metrics, 0, 0);
     metrics_count(&metrics, METRICS_COLD_START);
     metrics_count(&metrics, METRICS_WARM_START);
     metrics_count(&metrics, METRICS_WARM_START);

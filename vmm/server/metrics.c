@@ -34,6 +34,8 @@ void metrics_connection_ended(struct metrics *metrics,
 
 void metrics_vm_reset(struct metrics *metrics, uint64_t pages, uint64_t ns)
 {
+    if (ns == 0)
+        return;
     metrics->resets++;
     metrics->reset_pages += pages;
     metrics->reset_ns += ns;

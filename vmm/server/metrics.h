@@ -76,7 +76,7 @@ void metrics_connection_accepted(struct metrics *metrics);
 void metrics_connection_ended(struct metrics *metrics,
                               const struct connection_record *record);
 
-/* A VM was reset: `pages` were copied back, in `ns`. */
+/* A VM was reset: `pages` were copied back, in `ns`; in 0 it was not. */
 void metrics_vm_reset(struct metrics *metrics, uint64_t pages, uint64_t ns);
 
 void metrics_count(struct metrics *metrics, enum metrics_event event);
