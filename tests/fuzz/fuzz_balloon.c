@@ -101,7 +101,9 @@ static void start(struct script *script)
     memset(room, FILL, BALLOON_PAGE_BYTES);
     memset(ram + RAM_BYTES, FILL, BALLOON_PAGE_BYTES);
     memset(ram + SECRET * BALLOON_PAGE_BYTES, FILL, BALLOON_PAGE_BYTES);
-    mem = (struct gmem){.regions = {{RAM_BASE, RAM_BYTES, ram}}, .count = 1};
+    mem = (struct gmem){
+        .regions = {{.base = RAM_BASE, .bytes = RAM_BYTES, .host = ram}},
+        .count = 1};
     bug_on(gmem_exclude(&mem, secret, secret + BALLOON_PAGE_BYTES));
     bug_on(event_init(&events, &mem, gpa(RAM_BASE + EVENTS)));
     balloon_init(&balloon);

@@ -54,7 +54,7 @@ static void give_back(struct virtq *q, uint16_t head, uint32_t written);
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
+    .regions = {{.base = RAM_BASE, .bytes = RAM_BYTES, .host = ram}},
     .count = 1,
 };
 static struct blk blk;

@@ -8,7 +8,7 @@
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
-    .regions = {{MF_BOOT_PAGE, RAM_BYTES, ram}},
+    .regions = {{.base = MF_BOOT_PAGE, .bytes = RAM_BYTES, .host = ram}},
     .count = 1,
 };
 static struct native native;

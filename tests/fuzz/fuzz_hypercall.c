@@ -335,7 +335,8 @@ static void set_up(void)
     vm.vcpu = (struct vcpu){.fd = -1, .run = (struct kvm_run *)run_page};
     vm.image_fd = -1;
     vm.image = image;
-    vm.ram = (struct gmem){.regions = {{0, RAM_BYTES, ram}}, .count = 1};
+    vm.ram = (struct gmem){
+        .regions = {{.base = 0, .bytes = RAM_BYTES, .host = ram}}, .count = 1};
     must(machine_plan(&vm.machine, &image, RAM_BYTES, 0, NULL) == 0);
     must(machine_build(&vm.machine, &image, &(struct machine_boot){0}, &vm.ram,
                        NULL) == 0);

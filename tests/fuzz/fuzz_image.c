@@ -17,7 +17,8 @@
 #define NAMES     8
 
 static uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
-static const struct gmem mem = {.regions = {{0, RAM_BYTES, ram}}, .count = 1};
+static const struct gmem mem = {
+    .regions = {{.base = 0, .bytes = RAM_BYTES, .host = ram}}, .count = 1};
 
 static void must(bool condition)
 {

@@ -36,7 +36,7 @@
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
+    .regions = {{.base = RAM_BASE, .bytes = RAM_BYTES, .host = ram}},
     .count = 1,
 };
 static struct event_word events;

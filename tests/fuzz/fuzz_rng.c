@@ -22,7 +22,7 @@ static ssize_t hooked_os_getrandom(void *to, size_t bytes);
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
+    .regions = {{.base = RAM_BASE, .bytes = RAM_BYTES, .host = ram}},
     .count = 1,
 };
 static struct rng rng;

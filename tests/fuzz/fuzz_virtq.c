@@ -11,7 +11,7 @@
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static uint8_t before[RAM_BYTES];
 static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
+    .regions = {{.base = RAM_BASE, .bytes = RAM_BYTES, .host = ram}},
     .count = 1,
 };
 static struct virtq queue;

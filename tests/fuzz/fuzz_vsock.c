@@ -80,7 +80,7 @@ struct file {
 
 static _Alignas(4096) uint8_t ram[RAM_BYTES];
 static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
+    .regions = {{.base = RAM_BASE, .bytes = RAM_BYTES, .host = ram}},
     .count = 1,
 };
 static struct vsock vsock;
@@ -276,7 +276,7 @@ static void write_anything(void)
 
 /* ---- What happens to the host's files ----------------------------------- */
 
-static void offer(void)
+static void offer_stream(void)
 {
     uint32_t port, room;
     int fd;
@@ -414,7 +414,7 @@ static void act(void)
         post_event();
         break;
     case 4:
-        offer();
+        offer_stream();
         break;
     case 5:
     case 6:

@@ -12,12 +12,24 @@
 
 #define GUEST_SECONDS 100 /* a limit that no guest should reach */
 
+/* Of the test; forked processes are others. */
+static pid_t test_process;
+
+__attribute__((constructor)) static void note_process(void)
+{
+    test_process = getpid();
+}
+
 int open_image(const char *name)
 {
     char path[4096];
 
     snprintf(path, sizeof(path), "%s/images/%s.elf", build_directory(), name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && getpid() != test_process) {
+        fprintf(stderr, "cannot open %s\n", path);
+        _exit(1);
+    }
     cr_assert_geq(fd, 0, "cannot open %s", path);
     return fd;
 }
@@ -102,6 +114,27 @@ void run_guest(struct guest *guest)
     load_guest(guest);
     cr_assert_eq(mayfly_run(guest->vm, &guest->result, error), 0, "%s", error);
     collect_guest(guest);
+}
+
+int write_snapshot(struct guest *guest)
+{
+    char error[MAYFLY_ERROR_BYTES] = "";
+    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+
+    cr_assert(guest->result.end == MAYFLY_AT_SNAPSHOT ||
+                  guest->result.end == MAYFLY_AT_CALL,
+              "end %d", guest->result.end);
+    cr_assert_eq(mayfly_snapshot(guest->vm, fd, error), 0, "%s", error);
+    return fd;
+}
+
+int take_snapshot(struct guest *guest)
+{
+    char error[MAYFLY_ERROR_BYTES] = "";
+
+    load_guest(guest);
+    cr_assert_eq(mayfly_run(guest->vm, &guest->result, error), 0, "%s", error);
+    return write_snapshot(guest);
 }
 
 void assert_exited(const struct guest *guest, int status, const char *output)

@@ -45,7 +45,10 @@ struct guest {
     int out_file, err_file; /* -1: not ours */
 };
 
-/* Opens build/images/NAME.elf. */
+/*
+ * Opens build/images/NAME.elf. In a process that the test has forked, a missing
+ * one ends that process: a test cannot fail there.
+ */
 int open_image(const char *name);
 
 /*
@@ -60,6 +63,15 @@ void run_guest(struct guest *guest);
 
 /* After mayfly_run: statistics, frames, output; then destroys the VM. */
 void collect_guest(struct guest *guest);
+
+/*
+ * Writes a snapshot of a guest that has stopped for one, or waits for a call.
+ * Returns its file; the VM stays.
+ */
+int write_snapshot(struct guest *guest);
+
+/* load_guest(), mayfly_run(), write_snapshot(). */
+int take_snapshot(struct guest *guest);
 
 /* A guest that ended by exit(status) and printed this (NULL: whatever). */
 void assert_exited(const struct guest *guest, int status, const char *output);

@@ -30,16 +30,6 @@ struct subject {
     uint8_t *found; /* ... and what one has just found */
 };
 
-/* Writes the snapshot of a guest that waits for a call. Returns its file. */
-static inline int write_snapshot(struct mayfly *vm)
-{
-    char error[MAYFLY_ERROR_BYTES] = "";
-    int fd = memfd_create("snapshot", MFD_CLOEXEC);
-
-    cr_assert_eq(mayfly_snapshot(vm, fd, error), 0, "%s", error);
-    return fd;
-}
-
 /* What the guest is made of, and what all that follow are given. */
 static inline int take(const struct mayfly_options *options, const char *call)
 {
@@ -57,7 +47,7 @@ static inline int take(const struct mayfly_options *options, const char *call)
                      "%s", error);
         cr_assert_eq(guest.result.end, MAYFLY_AT_CALL);
     }
-    int fd = write_snapshot(guest.vm);
+    int fd = write_snapshot(&guest);
     collect_guest(&guest);
     return fd;
 }

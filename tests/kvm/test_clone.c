@@ -160,26 +160,6 @@ static void *be_peer(void *argument)
 
 /* ---- Taking and going on ------------------------------------------------- */
 
-static int write_snapshot(struct guest *guest)
-{
-    char error[MAYFLY_ERROR_BYTES] = "";
-    int fd = memfd_create("snapshot", MFD_CLOEXEC);
-
-    cr_assert_eq(guest->result.end, MAYFLY_AT_SNAPSHOT, "end %d",
-                 guest->result.end);
-    cr_assert_eq(mayfly_snapshot(guest->vm, fd, error), 0, "%s", error);
-    return fd;
-}
-
-static int take(struct guest *guest)
-{
-    char error[MAYFLY_ERROR_BYTES] = "";
-
-    load_guest(guest);
-    cr_assert_eq(mayfly_run(guest->vm, &guest->result, error), 0, "%s", error);
-    return write_snapshot(guest);
-}
-
 /* A snapshot of images/clones, with a network as 10.0.0.2. */
 static int take_with_net(const char *mode, char output[GUEST_OUTPUT_ROOM])
 {
@@ -195,7 +175,7 @@ static int take_with_net(const char *mode, char output[GUEST_OUTPUT_ROOM])
     pthread_t thread;
 
     cr_assert_eq(pthread_create(&thread, NULL, be_peer, &peer), 0);
-    fd = take(&guest);
+    fd = take_snapshot(&guest);
     collect_guest(&guest);
     close(net.fd);
     pthread_join(thread, NULL);
@@ -427,7 +407,7 @@ Test(clone, is_told_before_it_accepts)
         .args = {"accept"},
         .options = {.snapshots = MAYFLY_SNAPSHOT_ACCEPT},
     };
-    int fd = take(&first);
+    int fd = take_snapshot(&first);
 
     collect_guest(&first);
     for (int i = 0; i < 3; i++) {
@@ -469,7 +449,7 @@ Test(clone, calls_the_program_while_all_else_stands_still)
         .options = {.snapshots = MAYFLY_SNAPSHOT_CALLS},
     };
     char error[MAYFLY_ERROR_BYTES] = "";
-    int fd = take(&first);
+    int fd = take_snapshot(&first);
 
     for (int round = 0;; round++) {
         for (int i = 0; i < 10; i++) {

@@ -345,7 +345,7 @@ Test(reset, of_an_image_that_edits_its_tables_is_refused)
     mayfly_request_snapshot(first.vm);
     cr_assert_eq(mayfly_run(first.vm, &first.result, error), 0, "%s", error);
     cr_assert_eq(first.result.end, MAYFLY_AT_SNAPSHOT, "%d", first.result.end);
-    subject.snapshot = write_snapshot(first.vm);
+    subject.snapshot = write_snapshot(&first);
     collect_guest(&first);
     restore(&subject);
     cr_assert_eq(mayfly_reset(subject.guest.vm, error), -EPERM);

@@ -31,13 +31,8 @@ static int take(void)
         .args = {PORT},
         .options = {.sockets = true, .snapshots = MAYFLY_SNAPSHOT_ACCEPT},
     };
-    char error[MAYFLY_ERROR_BYTES] = "";
-    int file = memfd_create("snapshot", MFD_CLOEXEC);
+    int file = take_snapshot(&guest);
 
-    load_guest(&guest);
-    cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s", error);
-    cr_assert_eq(guest.result.end, MAYFLY_AT_SNAPSHOT);
-    cr_assert_eq(mayfly_snapshot(guest.vm, file, error), 0, "%s", error);
     collect_guest(&guest);
     return file;
 }

@@ -17,35 +17,13 @@ TestSuite(snapshot, .timeout = 240);
 
 /* ---- Taking and going on ------------------------------------------------- */
 
-/* Writes the snapshot that the guest has stopped for. Returns its file. */
-static int write_snapshot(struct guest *guest)
-{
-    char error[MAYFLY_ERROR_BYTES] = "";
-    int fd = memfd_create("snapshot", MFD_CLOEXEC);
-
-    cr_assert_eq(guest->result.end, MAYFLY_AT_SNAPSHOT, "end %d",
-                 guest->result.end);
-    cr_assert_eq(mayfly_snapshot(guest->vm, fd, error), 0, "%s", error);
-    return fd;
-}
-
-/* Runs a guest to its snapshot point. Returns the file; the VM stays. */
-static int take(struct guest *guest)
-{
-    char error[MAYFLY_ERROR_BYTES] = "";
-
-    load_guest(guest);
-    cr_assert_eq(mayfly_run(guest->vm, &guest->result, error), 0, "%s", error);
-    return write_snapshot(guest);
-}
-
 static int take_at_point(void)
 {
     struct guest guest = {
         .image = "snapshot",
         .options = {.snapshots = MAYFLY_SNAPSHOT_CALLS},
     };
-    int fd = take(&guest);
+    int fd = take_snapshot(&guest);
 
     collect_guest(&guest);
     return fd;
@@ -96,7 +74,7 @@ Test(snapshot, the_vm_itself_goes_on_too)
         .image = "snapshot",
         .options = {.snapshots = MAYFLY_SNAPSHOT_POINT},
     };
-    int fd = take(&guest);
+    int fd = take_snapshot(&guest);
 
     cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s", error);
     collect_guest(&guest);
@@ -133,7 +111,7 @@ Test(snapshot, is_offered_again_and_again)
     };
     struct guest third = {.options = {.out = 0}};
     char error[MAYFLY_ERROR_BYTES] = "";
-    int fd = take(&first), fd2;
+    int fd = take_snapshot(&first), fd2;
 
     collect_guest(&first);
     second.restore = true;
@@ -334,7 +312,7 @@ Test(snapshot, disks_are_as_many_and_as_large_as_they_were)
     };
     struct mayfly_options options = MAYFLY_OPTIONS;
     char error[MAYFLY_ERROR_BYTES] = "";
-    int fd = take(&guest);
+    int fd = take_snapshot(&guest);
 
     collect_guest(&guest);
     cr_assert_eq(try_restore(fd, &options, error), -EINVAL);

@@ -121,14 +121,8 @@ Test(streams, lead_from_one_socket_of_a_guest_to_another)
 /* Runs the guest to its snapshot. Returns the file. */
 static int take(struct guest *guest)
 {
-    char error[MAYFLY_ERROR_BYTES] = "";
-    int file = memfd_create("snapshot", MFD_CLOEXEC);
+    int file = take_snapshot(guest);
 
-    load_guest(guest);
-    cr_assert_eq(mayfly_run(guest->vm, &guest->result, error), 0, "%s", error);
-    cr_assert_eq(guest->result.end, MAYFLY_AT_SNAPSHOT, "end %d: %s",
-                 guest->result.end, guest->output);
-    cr_assert_eq(mayfly_snapshot(guest->vm, file, error), 0, "%s", error);
     collect_guest(guest);
     return file;
 }

@@ -17,13 +17,13 @@ static char error[MAYFLY_ERROR_BYTES];
 static int take(const char *image, uint32_t snapshots)
 {
     struct guest guest = {.image = image, .options = {.snapshots = snapshots}};
-    int fd = memfd_create("snapshot", MFD_CLOEXEC);
+    int fd;
 
     load_guest(&guest);
     if (snapshots & MAYFLY_SNAPSHOT_ANYWHERE)
         mayfly_request_snapshot(guest.vm);
     cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), 0, "%s", error);
-    cr_assert_eq(mayfly_snapshot(guest.vm, fd, error), 0, "%s", error);
+    fd = write_snapshot(&guest);
     collect_guest(&guest);
     return fd;
 }

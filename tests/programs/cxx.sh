@@ -46,7 +46,7 @@ test_leveldb_passes_its_own_tests()
     need_image leveldb-c_test
     make_disk disk 1G
     local name status=0
-    local -A long=([autocompact]=yes [issue178]=yes [issue320]=yes [skiplist]=yes)
+    local -A long=([autocompact]=yes [issue178]=yes [issue320]=yes)
 
     for file in "$top"/build/images/leveldb-*.elf; do
         name=$(basename "$file" _test.elf)
