@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* A supervisor without VMs: tests are its clients and its workers. */
+#ifndef TESTS_UNIT_SERVER_H
+#define TESTS_UNIT_SERVER_H
+
+/*
+ * Clients connect through TCP; workers are the other ends of their sockets, and
+ * processes that do not exist. Time goes on only when a test says so.
+ */
+
+#include "vmm/server/dispatch.h"
+
+#define SERVER_FAKE_TIMEOUT_NS 10000000000ull
+
+extern struct loop server_loop;
+extern struct metrics server_metrics;
+extern struct clients server_clients;
+extern struct dispatch server_dispatch;
+extern unsigned server_kills; /* how many workers were killed */
+
+/* Starts; `serving_max` workers may serve at the same time. */
+void server_start(unsigned serving_max);
+
+/* Ends, and checks that no descriptor is left. All workers are buried. */
+void server_end(void);
+
+/* Goes on by so much time, and does what is due. */
+void server_wait(uint64_t ns);
+
+/* Does what there is to do. */
+void server_turn(void);
+
+/* A client that has sent `text`, accepted; its end of the connection. */
+int server_connect(const char *text);
+
+/*
+ * Whether the client has got exactly this, and then the end. NULL: that the
+ * connection was cut.
+ */
+void server_expect(int client, const char *text);
+
+/* The worker's side. */
+struct fake {
+    int fd;
+    struct worker_page *page;
+    struct worker *worker;
+    uint64_t id;    /* of the job that it has */
+    int connection; /* of that job */
+};
+
+/* A worker that is ready. */
+struct fake fake_start(bool reusable);
+
+/* One that has not said so yet. */
+struct fake fake_create(bool reusable);
+
+/* Takes the next job. Returns whether there is one, and it is its own. */
+bool fake_take(struct fake *fake);
+
+/* Says something. */
+void fake_say(struct fake *fake, const struct worker_report *report);
+
+/* Answers and reports as an honest worker does. */
+void fake_serve(struct fake *fake, const char *answer, bool spent);
+
+/* Says that the job has ended so. */
+void fake_report(struct fake *fake, enum worker_end end);
+
+/* Its process ends, and is waited for. */
+void fake_die(struct fake *fake);
+
+#endif
