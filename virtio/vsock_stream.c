@@ -196,7 +196,7 @@ void vsock_close(struct vsock *vsock, struct vsock_stream *stream,
     stream->watched = false;
     if (how == VSOCK_CUT)
         (void)os_set_abort(stream->fd);
-    else if (how == VSOCK_END && stream->given)
+    else if (how == VSOCK_END && stream->given && stream->fwd_cnt > 0)
         (void)os_shutdown(stream->fd, SHUT_RDWR);
     os_close(stream->fd);
     stream->fd = -1;

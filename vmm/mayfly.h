@@ -392,9 +392,10 @@ void mayfly_set_timeout(struct mayfly *vm, uint64_t timeout_ns);
  * port 0, or what the host said: then the descriptor stays the caller's.
  *
  * Others may have descriptors of the same socket, and what becomes of it: where
- * the guest closes the connection, its peer sees the end at once. Where the
- * guest resets it, its peer sees that when the last descriptor is closed.
- * Where it is open when the VM is reset or destroyed, only the library's
+ * the guest closes the connection after it has sent something, its peer sees
+ * the end at once. Where the guest resets it, its peer sees that when the last
+ * descriptor is closed. Where it is open when the VM is reset or destroyed, or
+ * was closed without a word, as by a program that ends, only the library's
  * descriptor is closed: the others may still use it.
  */
 int mayfly_offer(struct mayfly *vm, int fd, uint32_t guest_port, char *error);

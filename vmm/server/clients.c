@@ -112,10 +112,24 @@ static void close_client(struct client *client)
     list_prepend(&client->clients->free, &client->link);
 }
 
-/* What the client is told: a status of HTTP, or 0 for nothing. */
-static unsigned answer_to(enum connection_end end)
+/* Whether the client says nothing more: it may not be there any more. */
+static bool has_ended(const struct client *client)
+{
+    char byte;
+
+    return recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/*
+ * What a client that has had nothing is told: a status of HTTP, or 0 for
+ * nothing. A guest that closes without a word has failed, too; most of all a
+ * program that ends, whose connections are closed first.
+ */
+static unsigned answer_to(const struct client *client, enum connection_end end)
 {
     switch (end) {
+    case CONNECTION_SERVED:
+        return has_ended(client) ? 0 : HTTP_BAD_GATEWAY;
     case CONNECTION_REFUSED:
     case CONNECTION_CRASHED:
     case CONNECTION_EXITED:
@@ -224,10 +238,11 @@ static void tell(struct client *client, struct connection_record *record)
 
 void client_end(struct client *client, struct connection_record *record)
 {
-    unsigned status = answer_to(record->end);
+    unsigned status = 0;
 
-    if (client->http == HTTP_NOT || record->out_bytes > 0 ||
-        (status && !send_answer(client, status)))
+    if (client->http != HTTP_NOT && record->out_bytes == 0)
+        status = answer_to(client, record->end);
+    if (status && !send_answer(client, status))
         status = 0;
     record->status = status;
     tell(client, record);
