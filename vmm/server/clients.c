@@ -103,7 +103,7 @@ static void close_client(struct client *client)
 {
     if (client->moved)
         shutdown(client->fd, SHUT_RDWR);
-    if (client->given_ns)
+    if (client->handed_ns)
         forbid_waiting(client);
     close(client->fd);
     client->fd = -1;
@@ -209,17 +209,25 @@ static uint64_t realtime_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A worker may begin before the supervisor has looked at the time. */
 static uint64_t since(uint64_t end_ns, uint64_t start_ns)
 {
     return end_ns > start_ns ? end_ns - start_ns : 0;
+}
+
+/* When it was not waiting any more: a worker that had it in advance may have
+ * begun before its supervisor has heard that it could. */
+static uint64_t begin_of(const struct client *client, uint64_t vm_ns)
+{
+    uint64_t now_ns = client->clients->loop->now_ns;
+    uint64_t given_ns = client->given_ns ? client->given_ns : now_ns;
+
+    return loop_earlier(given_ns, now_ns - vm_ns);
 }
 
 static void tell(struct client *client, struct connection_record *record)
 {
     struct clients *clients = client->clients;
     uint64_t now_ns = clients->loop->now_ns;
-    uint64_t begin_ns = client->given_ns ? client->given_ns : now_ns;
 
     record->id = client->id;
     record->peer = client->peer_bytes ? &client->peer.any : NULL;
@@ -229,7 +237,8 @@ static void tell(struct client *client, struct connection_record *record)
         record->request_bytes = client->look_bytes;
     }
     if (client->ready_ns)
-        record->queue_ns = since(begin_ns, client->ready_ns);
+        record->queue_ns =
+            since(begin_of(client, record->vm_ns), client->ready_ns);
     record->total_ns = since(now_ns, client->accepted_ns);
     metrics_connection_ended(clients->metrics, record);
     if (clients->log->path)
@@ -334,7 +343,7 @@ static void start(struct client *client, int fd)
     client->deaths = client->strays = 0;
     client->moved = false;
     client->accepted_ns = clients->loop->now_ns;
-    client->ready_ns = client->given_ns = 0;
+    client->ready_ns = client->handed_ns = client->given_ns = 0;
     client->look_bytes = 0;
     client_set_state(client, CLIENT_SILENT);
     metrics_connection_accepted(clients->metrics);

@@ -57,7 +57,8 @@ struct client {
     uint64_t id;     /* not 0 */
     uint64_t accepted_ns;
     uint64_t ready_ns;    /* when it could be served */
-    uint64_t given_ns;    /* when its worker could begin; 0: never */
+    uint64_t handed_ns;   /* when a worker got it first; 0: never */
+    uint64_t given_ns;    /* when its worker could begin; 0: not yet */
     uint64_t deadline_ns; /* of its state; QUEUED: also while it is SERVED but
                              not begun with */
     union {

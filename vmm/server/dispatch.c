@@ -91,6 +91,7 @@ static bool hand_over(struct worker *worker, struct client *client)
     list_remove(&client->link);
     client_set_state(client, CLIENT_SERVED);
     client->strays = worker->strays;
+    client->handed_ns = dispatch->loop->now_ns;
     if (worker->current) {
         worker->next = client;
         dispatch_place(worker);

@@ -146,8 +146,8 @@ static uint64_t at_most(uint64_t number, uint64_t most)
 static struct connection_record read_report(const struct worker *worker,
                                             const struct worker_report *report)
 {
-    uint64_t begin_ns = worker->current->given_ns;
-    uint64_t most_ns = worker->dispatch->loop->now_ns - begin_ns;
+    uint64_t most_ns =
+        worker->dispatch->loop->now_ns - worker->current->handed_ns;
 
     return (struct connection_record){
         .end = end_of(report->end),
@@ -239,6 +239,7 @@ static void on_ready(struct watch *watch, uint32_t events)
 static void settle(struct worker *worker, struct client *client)
 {
     struct worker_page *page = worker->link.page;
+    uint64_t now_ns = worker->dispatch->loop->now_ns;
     struct connection_record record = {
         .end = worker->too_slow ? CONNECTION_TIMED_OUT : CONNECTION_LOST,
         .worker = worker->link.pid,
@@ -246,6 +247,7 @@ static void settle(struct worker *worker, struct client *client)
             at_most(page->progress.in_bytes - worker->in_bytes, COUNT_MAX),
         .out_bytes =
             at_most(page->progress.out_bytes - worker->out_bytes, COUNT_MAX),
+        .vm_ns = client->given_ns ? now_ns - client->given_ns : 0,
     };
     bool untouched = worker_take_back(&worker->link, client->id);
 
