@@ -97,9 +97,6 @@ bool server_parse_address(const char *text, struct server_address *address)
 
 /* ---- Opening ------------------------------------------------------------ */
 
-/* Connections that the kernel holds while all of ours are in use. */
-#define BACKLOG 4096
-
 static bool is_path(const struct listener *listener)
 {
     return listener->address->address.ss_family == AF_UNIX;
@@ -139,7 +136,7 @@ static int open_socket(const struct server_address *address)
     set_options(fd, address);
     if (bind(fd, (const struct sockaddr *)&address->address, address->bytes) ==
             0 &&
-        listen(fd, BACKLOG) == 0)
+        listen(fd, LISTEN_BACKLOG) == 0)
         return fd;
     error = -errno;
     close(fd);

@@ -16,6 +16,10 @@
 
 #define LISTEN_NAME_BYTES 128
 
+/* Connections that the kernel holds while all of ours are in use; there may be
+ * one more (listen(2)). */
+#define LISTEN_BACKLOG 4096
+
 struct listener {
     const struct server_address *address; /* lives longer */
     int fd;                               /* -1: closed */

@@ -80,16 +80,22 @@ static void close_listener(struct supervisor *supervisor)
     listener_close(&supervisor->listener);
 }
 
-/* Accepts what the kernel has, as there is room; then nobody listens. */
+/*
+ * Accepts what the kernel had when the end was asked for, as there is room;
+ * then nobody listens. Those that have come since might never come to an end.
+ */
 static void drain(struct supervisor *supervisor)
 {
     struct clients *clients = &supervisor->clients;
     int result = 0;
 
     while (supervisor->listener.fd >= 0 && !result && !supervisor->pause_ns &&
-           clients_have_room(clients))
+           clients_have_room(clients) && supervisor->backlog > 0) {
         result = clients_accept(clients, supervisor->listener.fd);
-    if (result == -EAGAIN) {
+        supervisor->backlog--;
+    }
+    if (supervisor->listener.fd >= 0 &&
+        (result == -EAGAIN || supervisor->backlog == 0)) {
         close_listener(supervisor);
         clients_hurry(clients);
     } else if (result) {
@@ -105,6 +111,7 @@ static void on_end_signal(struct supervisor *supervisor, int number)
         supervisor->phase = ENDED;
     } else if (supervisor->phase == SERVING) {
         supervisor->phase = DRAINING;
+        supervisor->backlog = LISTEN_BACKLOG + 1;
     } else if (supervisor->phase == DRAINING) {
         supervisor->phase = ENDED;
         supervisor->status = CLI_SIGNALLED + number;

@@ -42,6 +42,7 @@ struct supervisor {
     bool was_ready;    /* it was in this round */
     unsigned batch;    /* connections to accept at once */
     uint64_t pause_ns; /* accept no sooner; 0: now */
+    unsigned backlog;  /* DRAINING: the kernel may have so many more */
 
     int signal_fd;
     struct watch signal_watch;
