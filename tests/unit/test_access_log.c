@@ -99,6 +99,8 @@ Test(access_log, ends_a_request_at_its_line)
     record.request_bytes = 3;
     assert_has("\"request\": \"A\", ");
     record.request = "\r\nB";
+    assert_has("\"request\": \"B\", ");
+    record.request_bytes = 2;
     assert_has("\"request\": \"\", ");
 }
 

@@ -69,23 +69,31 @@ static void write_client(const struct connection_record *record, char *to)
     }
 }
 
-/* The first line, or null if there is none. */
+static bool is_line_end(char byte)
+{
+    return byte == '\r' || byte == '\n';
+}
+
+/*
+ * The first line, or null if there is none. Servers skip empty ones before a
+ * request (RFC 9112, 2.2).
+ */
 static size_t put_request(char *to, const struct connection_record *record)
 {
-    size_t at = 0;
+    const char *text = record->request;
+    size_t left = text ? record->request_bytes : 0, at = 0;
 
-    if (!record->request || record->request_bytes == 0) {
+    if (left == 0) {
         memcpy(to, "null", 4);
         return 4;
     }
+    for (; left && is_line_end(*text); left--)
+        text++;
+    if (left > REQUEST_BYTES)
+        left = REQUEST_BYTES;
     to[at++] = '"';
-    for (size_t i = 0; i < record->request_bytes && i < REQUEST_BYTES; i++) {
-        unsigned char byte = (unsigned char)record->request[i];
-
-        if (byte == '\r' || byte == '\n')
-            break;
-        at += cli_escape_json(byte, to + at);
-    }
+    for (; left && !is_line_end(*text); left--)
+        at += cli_escape_json((unsigned char)*text++, to + at);
     to[at++] = '"';
     return at;
 }
