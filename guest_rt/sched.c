@@ -116,10 +116,17 @@ static void account(uint64_t now_ns)
     self->slice_ns -= ran_ns < self->slice_ns ? ran_ns : self->slice_ns;
 }
 
-/* It blocks: how long has it run since it did so last? */
+/*
+ * It blocks: how long has it run since it did so last? A run that is far longer
+ * than the others counts for little: the host may have had other things to do.
+ */
 static void end_burst(struct thread *self)
 {
-    self->burst_average_ns = (3 * self->burst_average_ns + self->burst_ns) / 4;
+    uint64_t burst_ns = self->burst_ns;
+
+    if (burst_ns > 2 * SCHED_BURST_NS)
+        burst_ns = 2 * SCHED_BURST_NS;
+    self->burst_average_ns = (3 * self->burst_average_ns + burst_ns) / 4;
     self->burst_ns = 0;
 }
 

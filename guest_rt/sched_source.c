@@ -37,6 +37,9 @@
  */
 #define LEFT_ALONE_NS 200000u
 
+/* What one of these takes at most; when it is longer, the host is busy. */
+#define KICK_NS_MAX 1000000u
+
 static struct source *sources;
 static struct source *cursor;  /* the next to be looked at */
 static uint64_t source_events; /* of all sources */
@@ -45,6 +48,7 @@ static bool looking, idle;
 static uint64_t looked_ns; /* when all were looked at last */
 static uint64_t slice_ns;  /* the upcall's deadline as it was set; 0: none */
 static uint64_t kicked_ns; /* the last one that a kick was made for */
+static uint64_t kick_ns;   /* what a kick takes, on average */
 static uint64_t interrupted_ns; /* when an upcall came last */
 static struct poll idle_poll;
 
@@ -192,6 +196,23 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* When a thread that computes may be interrupted again. */
+static uint64_t left_alone_until(void)
+{
+    return interrupted_ns + max_u64(LEFT_ALONE_NS, 3 * kick_ns);
+}
+
+/* Tells the monitor of it now, and notes what that takes on this host. */
+static void set_slice_exactly(uint64_t at_ns, uint64_t now_ns)
+{
+    uint64_t took_ns;
+
+    kicked_ns = at_ns;
+    upcall_set_slice(at_ns, true);
+    took_ns = min_u64(mf_clock_monotonic() - now_ns, KICK_NS_MAX);
+    kick_ns = (3 * kick_ns + took_ns) / 4;
+}
+
 /* Sets the upcall's deadline to what it ought to be. */
 static void set_slice(const struct thread *running, uint64_t now_ns)
 {
@@ -199,7 +220,7 @@ static void set_slice(const struct thread *running, uint64_t now_ns)
     uint64_t timer_ns = timer_next_ns(), at_ns;
 
     if (computes)
-        timer_ns = max_u64(timer_ns, interrupted_ns + LEFT_ALONE_NS);
+        timer_ns = max_u64(timer_ns, left_alone_until());
     at_ns = timer_ns;
     if (sched_has_ready())
         at_ns = min_u64(at_ns, sched_slice_end_ns());
@@ -209,14 +230,15 @@ static void set_slice(const struct thread *running, uint64_t now_ns)
         at_ns = 0;
     /* A near timer is kept if the running thread will not look by itself. */
     if (at_ns == timer_ns && at_ns != kicked_ns && at_ns < now_ns + TICK_NS &&
-        computes) {
-        kicked_ns = at_ns;
+        computes)
         exact = true;
-    }
     if (at_ns == slice_ns && !exact)
         return;
     slice_ns = at_ns;
-    upcall_set_slice(at_ns, exact);
+    if (exact)
+        set_slice_exactly(at_ns, now_ns);
+    else
+        upcall_set_slice(at_ns, false);
 }
 
 bool source_watch(const struct thread *thread, uint64_t now_ns)

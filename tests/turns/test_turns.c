@@ -330,15 +330,41 @@ Test(turns, are_not_changed_when_a_mutex_is_unlocked)
 
 static volatile bool mine, yours;
 
+static uint64_t stolen_ns; /* by the host, in each one's next run */
+
 static void answer(void)
 {
     for (;;) {
         wait_until(&yours);
         yours = false;
-        compute(1000);
+        compute(1000 + stolen_ns);
         mine = true;
         wake(&thread_main);
     }
+}
+
+static void ask(void)
+{
+    compute(1000 + stolen_ns);
+    yours = true;
+    wake(other);
+    wait_until(&mine);
+    mine = false;
+    stolen_ns = 0;
+}
+
+/* A host that does something else now and then makes no computations of them.
+ */
+Test(turns, change_without_the_monitor_after_a_run_that_took_long)
+{
+    other = start(answer);
+    ask();
+    kicks = 0;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        stolen_ns = i % 10 == 0 ? 4 * MS : 0;
+        ask();
+    }
+    cr_assert_leq(kicks, ROUNDS / 10, "%u", kicks);
 }
 
 /* Who waits for the answer anyway need not give way before. */
@@ -348,11 +374,7 @@ Test(turns, change_once_for_a_wake_up_and_a_wait)
     for (unsigned i = 0; i < ROUNDS; i++) {
         if (i == 1)
             switches = 0; /* until then they may not know each other */
-        compute(1000);
-        yours = true;
-        wake(other);
-        wait_until(&mine);
-        mine = false;
+        ask();
     }
     cr_assert_eq(switches, 2 * (ROUNDS - 1));
 }
