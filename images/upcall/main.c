@@ -144,6 +144,18 @@ static int run_waiting(void)
     return 0;
 }
 
+/* A timer is set, and no upcall is wanted for it. */
+static int run_unasked(void)
+{
+    uint64_t end = now_ns() + 20 * STEP_NS;
+
+    mf_upcall_set_timer(now_ns() + STEP_NS);
+    while (now_ns() < end)
+        continue;
+    puts("the timer has passed");
+    return 0;
+}
+
 /* Hostile: raises its event again, unmasks, and never returns. */
 static void on_storm(uint64_t events)
 {
@@ -175,7 +187,9 @@ int main(int argc, char **argv)
         return run_masked();
     if (strcmp(mode, "waiting") == 0)
         return run_waiting();
+    if (strcmp(mode, "unasked") == 0)
+        return run_unasked();
     if (strcmp(mode, "storm") == 0)
         run_storm();
-    return fail("timer, masked, waiting or storm?");
+    return fail("timer, masked, waiting, unasked or storm?");
 }

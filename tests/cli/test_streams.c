@@ -67,6 +67,13 @@ static unsigned short port;
 static unsigned guest_port = 80;
 static int output; /* the guest's */
 
+/* A port that is free: not one of those that connections get (32768 to 60999).
+ */
+static unsigned short free_port(void)
+{
+    return (unsigned short)(10000 + getpid() % 22000);
+}
+
 /* Starts `command` of mayfly with words, and -p for a port that is free. */
 static void start(const char *command, const char *file, const char *first,
                   const char *second)
@@ -76,7 +83,7 @@ static void start(const char *command, const char *file, const char *first,
 
     need_kvm();
     snprintf(mayfly, sizeof(mayfly), "%s/mayfly", build_directory());
-    port = (unsigned short)(20000 + getpid() % 20000);
+    port = free_port();
     snprintf(forward, sizeof(forward), "127.0.0.1:%d:%u", port, guest_port);
     cr_assert_eq(pipe(fds), 0);
     guest = fork();
@@ -241,7 +248,7 @@ Test(streams, are_counted)
 {
     expect_status(&shell, 0,
                   "$mayfly run --stats=$dir/stats "
-                  "-p 127.0.0.1:$((20000 + $$ % 20000)):80 "
+                  "-p 127.0.0.1:$((10000 + $$ % 22000)):80 "
                   "$images/hello.elf >&2\n"
                   "cat $dir/stats");
     cr_assert(is_json(shell.out), "%s", shell.out);
