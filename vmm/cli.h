@@ -49,6 +49,12 @@ int cli_open_image(const char *path, bool writable, unsigned *closed,
                    int *status);
 
 /*
+ * Puts /dev/null where a standard descriptor is closed. Returns which: bits
+ * (1 << fd).
+ */
+unsigned cli_occupy_closed(void);
+
+/*
  * Reads a number from 1 on, with K, M or G behind it for the first to the third
  * power of `step` (1000 for rates, 1024 for memory). Returns whether it is one
  * and fits.
@@ -221,6 +227,7 @@ int cli_open_stream(const struct cli_forward *forward,
 struct cli_connect {
     uint8_t address[16]; /* IPv6, or IPv4 in the first four */
     bool is_ipv6;
+    bool by_name; /* the address is what a name led to */
     uint16_t port;
     char guest_option[400]; /* for the guest's runtime */
 };

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +16,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "seccomp_filter.h"
 
 /*
  * It is asked by the number of an entry, and knows no other addresses than
@@ -161,6 +165,19 @@ static void work(struct broker *broker)
         hear_question(broker);
 }
 
+/* From here on it can do nothing but connect, and pass sockets on. */
+static void confine(void)
+{
+    struct sock_fprog program = {
+        sizeof(filter_for_broker) / sizeof(filter_for_broker[0]),
+        filter_for_broker,
+    };
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+        cli_end_at_once(1);
+}
+
 /* The child: keeps nothing but its socket, and what it says errors to. */
 static _Noreturn void run(struct broker *broker)
 {
@@ -177,7 +194,7 @@ static _Noreturn void run(struct broker *broker)
     for (int fd = 0; fd < 3; fd++)
         close(fd);
     setsid();
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    confine();
     for (;;)
         work(broker);
 }

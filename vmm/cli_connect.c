@@ -103,6 +103,7 @@ int cli_parse_connect(char *text, unsigned index, struct cli_connect *connect)
     unmap(connect);
     if (is_name && look_up(host, connect))
         return CLI_FAILED;
+    connect->by_name = is_name;
     inet_ntop(connect->is_ipv6 ? AF_INET6 : AF_INET, connect->address, address,
               sizeof(address));
     snprintf(connect->guest_option, sizeof(connect->guest_option),

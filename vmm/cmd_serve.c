@@ -223,6 +223,26 @@ static int parse_options(int argc, char **argv, struct server_options *options,
     return status;
 }
 
+/*
+ * What is for the operator is for a guest only if it is named as an address: a
+ * name may lead anywhere.
+ */
+static int check_connects(const struct server_options *options,
+                          const struct cli_guest *guest)
+{
+    for (unsigned i = 0; i < guest->connect_count; i++) {
+        const struct cli_connect *to = &guest->connects[i];
+
+        if (to->by_name && server_is_reached(&options->admin, to->address,
+                                             to->is_ipv6, to->port))
+            return cli_misuse("serve",
+                              "--allow-connect: a name leads to --admin %s: "
+                              "the address has to be given itself",
+                              options->admin.text);
+    }
+    return CLI_OK;
+}
+
 /* What the options are together. */
 static int settle(int argc, char **argv, struct server_options *options,
                   struct cli_guest *guest)
@@ -238,6 +258,8 @@ static int settle(int argc, char **argv, struct server_options *options,
         return cli_misuse("serve", "an image or a snapshot is needed");
     options->image = argv[optind];
     cli_guest_take_args(guest, argv + optind);
+    if (check_connects(options, guest))
+        return CLI_FAILED;
     return cli_guest_settle(guest);
 }
 
@@ -264,8 +286,10 @@ int cmd_serve(int argc, char **argv)
         .guest = &guest,
     };
     bool done = false;
-    int status = parse_options(argc, argv, &options, &guest, &done);
+    int status;
 
+    cli_occupy_closed(); /* no socket becomes anybody's output */
+    status = parse_options(argc, argv, &options, &guest, &done);
     if (!status && !done)
         status = settle(argc, argv, &options, &guest);
     return status || done ? status : server_run(&options);

@@ -60,8 +60,7 @@ int cli_misuse(const char *command, const char *format, ...)
     return CLI_FAILED;
 }
 
-/* Puts /dev/null where a standard descriptor is closed. */
-static unsigned occupy_closed(void)
+unsigned cli_occupy_closed(void)
 {
     unsigned closed = 0;
 
@@ -86,7 +85,7 @@ int cli_open_image(const char *path, bool writable, unsigned *closed,
     *closed = 0;
     if (fd >= 0 && fd <= STDERR_FILENO) {
         close(fd);
-        *closed = occupy_closed();
+        *closed = cli_occupy_closed();
         fd = open_image(path, writable);
     }
     if (fd < 0)

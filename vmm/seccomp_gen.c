@@ -6,7 +6,7 @@
  * needs no library at run time. There is one filter for VMs with
  * nothing but consoles, one for VMs with other devices, and two for VMs with
  * shared directories: read-only ones, and others; and three of these once more
- * for VMs with streams. The kernel walks a
+ * for VMs with streams; and one for the broker. The kernel walks a
  * filter once per system-call number when it is installed, so the price of
  * installing it is the length of those paths: a binary search keeps them short.
  */
@@ -136,10 +136,23 @@ static void print_program(FILE *file, const char *name)
     struct sock_filter op;
 
     rewind(file);
+    printf("__attribute__((__unused__))\n");
     printf("static struct sock_filter %s[] = {\n", name);
     while (fread(&op, sizeof(op), 1, file) == 1)
         printf("    {0x%02x, %u, %u, 0x%08x},\n", op.code, op.jt, op.jf, op.k);
     printf("};\n");
+}
+
+static void export(scmp_filter_ctx filter, const char *name)
+{
+    FILE *file = tmpfile();
+
+    if (!file)
+        check(-errno, "make a temporary file");
+    check(seccomp_export_bpf(filter, fileno(file)), "export");
+    print_program(file, name);
+    seccomp_release(filter);
+    fclose(file);
 }
 
 static void allow(scmp_filter_ctx filter, const int *calls, size_t count)
@@ -233,15 +246,42 @@ static void allow_sockets(scmp_filter_ctx filter)
           "allow to cut a connection off");
 }
 
+/*
+ * What the process that connects for guests takes (cli_broker.c). Addresses are
+ * in memory, where a filter does not see them.
+ */
+static void print_broker(void)
+{
+    static const int calls[] = {
+        SCMP_SYS(connect),       SCMP_SYS(getsockopt),
+        SCMP_SYS(recvfrom),      SCMP_SYS(sendmsg),
+        SCMP_SYS(poll),          SCMP_SYS(close),
+        SCMP_SYS(exit_group),    SCMP_SYS(rt_sigreturn),
+        SCMP_SYS(clock_gettime), SCMP_SYS(restart_syscall),
+    };
+    const scmp_datum_t families[] = {AF_INET, AF_INET6};
+    const int kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+
+    if (!filter)
+        check(-ENOMEM, "start a filter");
+    allow(filter, calls, COUNT(calls));
+    for (size_t i = 0; i < COUNT(families); i++)
+        check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                               SCMP_A0_32(SCMP_CMP_EQ, families[i]),
+                               SCMP_A1_32(SCMP_CMP_EQ, kind)),
+              "allow sockets");
+    export(filter, "filter_for_broker");
+}
+
 /* What a filter is for: each has all that the one before it has. */
 enum level { CONSOLES, DEVICES, SHARES, WRITABLE_SHARES };
 
 static void print_filter(const char *name, enum level level, bool sockets)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-    FILE *file = tmpfile();
 
-    if (!filter || !file)
+    if (!filter)
         check(-ENOMEM, "start a filter");
     check(seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2),
           "binary search");
@@ -261,10 +301,7 @@ static void print_filter(const char *name, enum level level, bool sockets)
               SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_WRITE),
               SCMP_A3(SCMP_CMP_EQ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED)),
           "allow an empty page");
-    check(seccomp_export_bpf(filter, fileno(file)), "export");
-    print_program(file, name);
-    seccomp_release(filter);
-    fclose(file);
+    export(filter, name);
 }
 
 int main(void)
@@ -279,5 +316,6 @@ int main(void)
     print_filter("filter_for_sockets_and_shares", SHARES, true);
     print_filter("filter_for_sockets_and_writable_shares", WRITABLE_SHARES,
                  true);
+    print_broker();
     return fflush(stdout) || ferror(stdout);
 }

@@ -67,4 +67,11 @@ int server_run(const struct server_options *options);
  */
 bool server_parse_address(const char *text, struct server_address *address);
 
+/*
+ * Whether a connection to that address would reach what listens at `address`,
+ * which may be all addresses of this host. `ip` has 16 bytes of IPv6, or 4.
+ */
+bool server_is_reached(const struct server_address *address, const uint8_t *ip,
+                       bool is_ipv6, uint16_t port);
+
 #endif
