@@ -15,6 +15,7 @@ SOAK_BOOTS ?= 100000
 SOAK_ROUNDS ?= 10000000
 SOAK_CUTS ?= 200
 SOAK_RESETS ?= 100000
+SOAK_REQUESTS ?= 1000000
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -236,6 +237,15 @@ unit_CLI := vmm/cli_json.c $(patsubst %,vmm/server/%.c,access_line access_log \
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
 	socket_file vsock lwip/inet_memory)
 
+# Requests to images/function, for benchmarks and tests of `mayfly serve`.
+cli_GUEST := $(patsubst %,tests/load/%.c,load load_answer watch)
+
+build/tests/load: $(call objects,host,$(patsubst %,tests/load/%.c,load \
+		load_answer load_report main))
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$Q$(CC) -o $@ $^ -lm
+
 # suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
 define suite
 build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $($1_GUEST) $($1_CLI) $(LIB))
@@ -321,13 +331,6 @@ $(eval $(call threads,asan,$(ASAN)))
 $(eval $(call threads,tsan,$(TSAN)))
 THREAD_TESTS := $(addprefix build/tests/threads/,host asan tsan)
 
-# Requests to images/function, for benchmarks and tests of `mayfly serve`.
-LOAD := $(filter-out %/main.c,$(wildcard tests/load/*.c))
-build/tests/load: $(call objects,host,$(LOAD) tests/load/main.c)
-	$(call say,LD,$@)
-	@mkdir -p $(@D)
-	$Q$(CC) -o $@ $^ -lm
-
 # The guest's ext4, with libext2fs built for the host, over a disk in memory.
 
 build/src/e2fsprogs: .ci/debian-source
@@ -405,7 +408,7 @@ bench: ## Measure; writes build/bench/
 	$(BUILD) all
 	@tests/bench/run
 
-soak: ## Boot SOAK_BOOTS (100000) guests, reset as many, 10^7 rounds between threads, a model
+soak: ## Boot SOAK_BOOTS (100000) guests, reset as many, serve 10^6 requests, 10^7 rounds between threads
 	@.ci/setup build test images
 	$(BUILD) all program-images build/tests/host/cli build/tests/host/kvm \
 		build/tests/threads/host
@@ -413,6 +416,9 @@ soak: ## Boot SOAK_BOOTS (100000) guests, reset as many, 10^7 rounds between thr
 		--filter 'reset/leaves_nothing*' </dev/null
 	MAYFLY_TEST_OUTPUT_MIB=1024 build/tests/host/cli --color=never \
 		--filter 'files/many_mib*' </dev/null
+	MAYFLY_TEST_SERVE_REQUESTS=$(SOAK_REQUESTS) \
+		MAYFLY_TEST_CHAOS=$$(($(SOAK_REQUESTS) / 20)) build/tests/host/cli \
+		--color=never --filter 'serve_[cs][ho]a*/*' </dev/null
 	tests/model/run 3
 	POWER_CUTS=$(SOAK_CUTS) tests/programs/run power_cuts
 	build/tests/threads/host $(SOAK_ROUNDS)

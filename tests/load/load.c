@@ -119,13 +119,15 @@ static void note_latency(struct load *load, double us)
     results->latencies[results->latency_count++] = (float)us;
 }
 
+/* The first surprise; the first wrong answer counts more. */
 static void complain(struct load *load, const struct client *client,
                      const char *what)
 {
     struct load_results *results = load->results;
     const struct answer *answer = &client->answer;
 
-    if (!results->complaint[0])
+    if (!results->complaint[0] ||
+        (results->total[LOAD_WRONG] == 0 && strcmp(what, "wrong") == 0))
         snprintf(results->complaint, sizeof(results->complaint),
                  "%s to %s, request %llu: status %d, %llu bytes, '%.200s'",
                  what, load->config->paths[client->path],
