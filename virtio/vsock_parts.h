@@ -97,7 +97,8 @@ void vsock_watch(struct vsock *vsock);
 
 /* What becomes of a socket that is closed here. */
 enum vsock_close {
-    VSOCK_END,   /* the peer sees the end of the stream */
+    VSOCK_END,   /* the peer sees the end of the stream; but where it was sent
+                    nothing, whoever has the socket, too, may still answer */
     VSOCK_CUT,   /* it sees none */
     VSOCK_LEAVE, /* whoever has it, too, goes on with it */
 };

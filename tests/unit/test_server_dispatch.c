@@ -387,6 +387,7 @@ Test(server_dispatch, clients_of_guests_that_fail_are_told)
 {
     assert_told(GET, WORKER_CRASHED, HTTP_BAD_GATEWAY);
     assert_told(GET, WORKER_EXITED, HTTP_BAD_GATEWAY);
+    assert_told(GET, WORKER_SERVED, HTTP_BAD_GATEWAY);
     assert_told(GET, WORKER_REFUSED, HTTP_BAD_GATEWAY);
     assert_told(GET, WORKER_FAILED, HTTP_BAD_GATEWAY);
     assert_told(GET, WORKER_TIMED_OUT, HTTP_GATEWAY_TIMEOUT);

@@ -158,10 +158,14 @@ static bool is_torn(const struct connection_record *record)
 /* Sends a whole answer. Returns whether it is on its way. */
 static bool send_answer(const struct client *client, unsigned status)
 {
+    const struct linger off = {0};
     size_t bytes;
     const char *answer =
         http_refuse((enum http_refusal)status, client->http, &bytes);
 
+    /* A guest that cut it off has asked for a reset, which loses the answer. */
+    if (client->given_ns && !is_path(client))
+        setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
     return send(client->fd, answer, bytes, FLAGS) == (ssize_t)bytes &&
            shutdown(client->fd, SHUT_WR) == 0;
 }
