@@ -71,8 +71,11 @@ CLI := $(wildcard vmm/main.c vmm/cli*.c vmm/cmd_*.c vmm/server/*.c)
 LIB := $(filter-out $(CLI) vmm/seccomp_gen.c, \
 	$(wildcard vmm/*.c vmm/base/*.c virtio/*.c))
 # What happens once, or waits for the host anyway: small in the monitor, not fast.
-COLD := $(CLI) $(patsubst %,vmm/%.c,confine crash devices host symbols vm) \
-	$(patsubst %,virtio/%.c,mmio native net_ctrl) $(wildcard virtio/p9_*.c)
+COLD := $(CLI) $(patsubst %,vmm/%.c,base/error base/log confine cpuid crash \
+	devices host image inspect kvm machine paging room snapshot_guard \
+	snapshot_host snapshot_read snapshot_write symbols vm) \
+	$(patsubst %,virtio/%.c,balloon mmio native net net_ctrl net_state rng set) \
+	$(wildcard virtio/p9*.c)
 GUEST := $(wildcard guest_rt/*.[chS] guest_rt/lwip/*.[ch] guest_rt/mayfly.specs guest_rt/mayfly.ld \
 	guest_rt/include/mayfly/*.h)
 EXT4 := $(wildcard guest_rt/ext4/*.c)
@@ -232,7 +235,7 @@ unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 # tested as modules.
 unit_CLI := vmm/cli_json.c $(patsubst %,vmm/server/%.c,access_line access_log \
 	clients dispatch http loop worker_link workers \
-	admin admin_answer admin_request histogram memory metrics record)
+	admin admin_answer admin_request histogram memory metrics record text)
 
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
 	socket_file vsock lwip/inet_memory)

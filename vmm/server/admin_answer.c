@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/server/text.h"
+
 #define TEXT         "text/plain; charset=utf-8"
 #define METRICS_TEXT "text/plain; version=0.0.4; charset=utf-8"
 
@@ -59,12 +61,10 @@ size_t admin_answer(const struct admin_request *request,
     unsigned status = choose_status(request, source);
     bool metrics = status == 200 && request->path == ADMIN_METRICS;
     char *body = to + ADMIN_HEAD_BYTES;
-    char date[64];
-    struct tm utc;
+    char date[TEXT_HTTP_DATE_BYTES];
     size_t bytes;
 
-    gmtime_r(&now, &utc);
-    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    text_write_http_date((uint64_t)now, date);
     if (metrics)
         bytes = source->write_metrics(source->context, body);
     else

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmm/cli.h"
+#include "vmm/server/text.h"
 
 /* ---- Words -------------------------------------------------------------- */
 
@@ -223,17 +224,15 @@ static void name_socket(struct listener *listener)
 {
     struct sockaddr_storage got;
     socklen_t bytes = sizeof(got);
-    char host[INET6_ADDRSTRLEN], port[8];
+    char text[TEXT_ADDRESS_BYTES];
 
     snprintf(listener->name, sizeof(listener->name), "%s",
              listener->address->text);
     if (is_path(listener) ||
-        getsockname(listener->fd, (struct sockaddr *)&got, &bytes) ||
-        getnameinfo((struct sockaddr *)&got, bytes, host, sizeof(host), port,
-                    sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV))
+        getsockname(listener->fd, (struct sockaddr *)&got, &bytes))
         return;
-    snprintf(listener->name, sizeof(listener->name),
-             strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+    text_write_address((struct sockaddr *)&got, bytes, text);
+    snprintf(listener->name, sizeof(listener->name), "%s", text);
 }
 
 int listener_open(struct listener *listener,
