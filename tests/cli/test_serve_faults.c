@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -340,6 +341,24 @@ Test(serve_faults, who_waits_too_long_is_told_503)
         late += status == 503;
     }
     cr_assert_gt(late, 0);
+    stop();
+}
+
+Test(serve_faults, a_host_without_descriptors_is_waited_for)
+{
+    struct rlimit before, limit;
+    int fd;
+
+    START("function.elf", "--timeout", "20000", "--workers", "1");
+    get("/", 200);
+    limit.rlim_cur = 3; /* new ones have higher numbers */
+    cr_assert_eq(prlimit(server, RLIMIT_NOFILE, NULL, &before), 0);
+    limit.rlim_max = before.rlim_max;
+    cr_assert_eq(prlimit(server, RLIMIT_NOFILE, &limit, NULL), 0);
+    fd = request("/");
+    usleep(300000); /* it tries a few times */
+    cr_assert_eq(prlimit(server, RLIMIT_NOFILE, &before, NULL), 0);
+    cr_assert_eq(answer(fd), 200);
     stop();
 }
 

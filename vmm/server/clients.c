@@ -164,7 +164,7 @@ static bool send_answer(const struct client *client, unsigned status)
         http_refuse((enum http_refusal)status, client->http, &bytes);
 
     /* A guest that cut it off has asked for a reset, which loses the answer. */
-    if (client->given_ns && !is_path(client))
+    if (client->handed_ns && !is_path(client))
         setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
     return send(client->fd, answer, bytes, FLAGS) == (ssize_t)bytes &&
            shutdown(client->fd, SHUT_WR) == 0;

@@ -12,6 +12,7 @@
 #include "vmm/cli.h"
 
 #define BATCH_MAX    16u
+#define FULL_ROUNDS  8u /* before it is more at once */
 #define PAUSE_NS     100000000u
 #define LOG_DELAY_NS (ACCESS_LOG_RETRY_MS * 1000000ull)
 #define SPARE_FDS    64u /* files that are open anyway, and some */
@@ -36,10 +37,13 @@ static void on_connection(struct watch *watch, uint32_t events)
             return;
         result = clients_accept(&supervisor->clients, supervisor->listener.fd);
     }
-    if (result == 0 && supervisor->batch < BATCH_MAX)
-        supervisor->batch *= 2;
-    if (result)
+    if (result) {
         supervisor->batch = 1;
+        supervisor->full = 0;
+    } else if (++supervisor->full >= FULL_ROUNDS &&
+               supervisor->batch < BATCH_MAX) {
+        supervisor->batch *= 2;
+    }
     if (result && result != -EAGAIN) /* EMFILE, ENFILE, ENOMEM, ... */
         supervisor->pause_ns = supervisor->loop.now_ns + PAUSE_NS;
 }
@@ -60,8 +64,10 @@ static void steer_listener(struct supervisor *supervisor)
 {
     bool wanted = wants_connections(supervisor);
 
-    if (!supervisor->was_ready)
+    if (!supervisor->was_ready) {
         supervisor->batch = 1;
+        supervisor->full = 0;
+    }
     supervisor->was_ready = false;
     if (wanted == supervisor->listening || supervisor->listener.fd < 0)
         return;

@@ -41,6 +41,7 @@ struct supervisor {
     bool listening;    /* it is watched for connections */
     bool was_ready;    /* it was in this round */
     unsigned batch;    /* connections to accept at once */
+    unsigned full;     /* rounds in a row in which there were so many */
     uint64_t pause_ns; /* accept no sooner; 0: now */
     unsigned backlog;  /* DRAINING: the kernel may have so many more */
 
