@@ -336,15 +336,18 @@ static int run_request(struct cli_request *request, struct cli_run *run)
 
 static int run_command(int argc, char **argv, bool restore)
 {
-    struct cli_request request = {
-        .guest = {.command = argv[0], .restore = restore},
-        .options = MAYFLY_OPTIONS,
-        .confine = true,
-    };
-    struct cli_run run = {.start_ns = monotonic_ns()};
+    /* Static, because they are large: on the stack all of it was touched. */
+    static struct cli_request request;
+    static struct cli_run run;
     bool done = false;
-    int status = cli_parse_run(argc, argv, &request, &done);
+    int status;
 
+    run.start_ns = monotonic_ns();
+    request.guest.command = argv[0];
+    request.guest.restore = restore;
+    request.options = (const struct mayfly_options)MAYFLY_OPTIONS;
+    request.confine = true;
+    status = cli_parse_run(argc, argv, &request, &done);
     if (status || done)
         return status;
     run.image = request.image;

@@ -18,6 +18,8 @@ static struct row {
     unsigned taken;
 } rows[ROWS_MAX];
 
+static unsigned used; /* rows from here on were never there */
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int map(size_t bytes, void **at)
@@ -31,12 +33,14 @@ static struct row *find_row(void)
 {
     struct row *absent = NULL;
 
-    for (unsigned i = 0; i < ROWS_MAX; i++) {
+    for (unsigned i = 0; i < used; i++) {
         if (rows[i].base && rows[i].taken + 1 < 1u << ROOMS)
             return &rows[i];
         if (!rows[i].base && !absent)
             absent = &rows[i];
     }
+    if (!absent && used < ROWS_MAX)
+        absent = &rows[used++];
     return absent;
 }
 
@@ -70,7 +74,7 @@ int room_take(size_t bytes, void **room)
 /* The row that a room is in; NULL: it is alone. */
 static struct row *row_of(const uint8_t *room, size_t bytes)
 {
-    for (unsigned i = 0; i < ROWS_MAX; i++)
+    for (unsigned i = 0; i < used; i++)
         if (rows[i].base && room >= rows[i].base &&
             room < rows[i].base + ROOMS * bytes)
             return &rows[i];
