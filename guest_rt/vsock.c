@@ -355,6 +355,7 @@ static void sleep_alone(uint64_t deadline_ns)
 void vsock_drain(uint64_t ns)
 {
     uint64_t end_ns = mf_clock_monotonic() + ns;
+    bool kicked = false;
 
     if (!vsock.user)
         return;
@@ -365,7 +366,11 @@ void vsock_drain(uint64_t ns)
         if (!ring_in_flight(&vsock.rings[VSOCK_TX]) ||
             mf_clock_monotonic() >= end_ns)
             return;
-        if (!ring_has_used(&vsock.rings[VSOCK_TX]))
+        /* It may look when this VM waits, only; but this is its end. */
+        if (!kicked)
+            device_kick(&vsock.device, VSOCK_TX);
+        else if (!ring_has_used(&vsock.rings[VSOCK_TX]))
             sleep_alone(mf_clock_monotonic() + STEP_NS);
+        kicked = true;
     }
 }

@@ -214,7 +214,8 @@ MUST_CHECK int vsock_listen(struct vsock *vsock, int fd, uint32_t guest_port);
  * -EAGAIN if all streams are in use: then it stays the caller's.
  *
  * Other descriptors of it may be open: a stream that the guest ends is shut
- * down before the device closes it, and of one that the guest cuts off (RST)
+ * down before the device closes it, if the guest has sent anything on it (else
+ * the others may still do so), and of one that the guest cuts off (RST)
  * the last of them to be closed resets the connection. One that a reset of the
  * device ends is only closed: the others may still use it.
  */

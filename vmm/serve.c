@@ -500,6 +500,8 @@ void serve_flush_streams(struct mayfly *vm, uint64_t until_ns)
     struct pollfd file;
     bool more = true;
 
+    while (vsock_has_output(&vm->vsock) && vdev_ready(&vm->vsock.dev) == -EINTR)
+        continue;
     while (more && vsock_has_output(&vm->vsock)) {
         vdev_want(&vm->vsock.dev, &file);
         if (file.fd < 0)

@@ -2,7 +2,7 @@
 /* A server as `mayfly serve` has them: it does what the request's path says. */
 
 /*
- *   served [PORT]
+ *   served [PORT [lies]]
  *
  * Accepts connections at the port (80), one after the other; reads a request up
  * to its empty line, answers, and closes the connection. The paths:
@@ -15,8 +15,13 @@
  *   /crash       reads the address 0, with the connection open
  *   /exit        exits with status 3
  *   /hang        computes for ever, and does not answer
+ *   /kick        makes kicks for ever
  *   /count       how many requests it has had: one, if its memory is fresh
+ *
+ * With `lies` it tells the host that it listens at port 9, and has room for any
+ * amount of data.
  */
+#include <mayfly/abi.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +111,26 @@ static void compute(void)
         ;
 }
 
+static void kick(void)
+{
+    for (;;) {
+        unsigned long result = MF_HC_KICK;
+
+        __asm__ volatile("out %%al, %1"
+                         : "+a"(result)
+                         : "i"(MF_HYPERCALL_PORT), "D"(~0ul), "S"(0ul)
+                         : "memory");
+    }
+}
+
+static void lie(void)
+{
+    volatile struct mf_boot *boot = (struct mf_boot *)MF_BOOT_PAGE;
+
+    boot->listen_port = 9;
+    boot->listen_room = UINT32_MAX;
+}
+
 static void reset_connection(int fd)
 {
     struct linger now = {.l_onoff = 1};
@@ -124,6 +149,8 @@ static int obey(int fd, const char *path)
         compute();
     } else if (!strcmp(path, "/hang")) {
         compute();
+    } else if (!strcmp(path, "/kick")) {
+        kick();
     } else if (!strcmp(path, "/abort")) {
         reset_connection(fd);
         return 0;
@@ -163,6 +190,8 @@ int main(int argc, char **argv)
 {
     int listener = listen_at(argc > 1 ? atoi(argv[1]) : 80);
 
+    if (argc > 2)
+        lie();
     for (;;) {
         int fd = accept(listener, NULL, NULL);
 
