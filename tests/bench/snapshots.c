@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/mayfly.h"
@@ -254,20 +255,92 @@ static void take_point(void)
 
 /* ---- Clones -------------------------------------------------------------- */
 
+static struct mayfly *create(void)
+{
+    struct mayfly_options options = MAYFLY_OPTIONS;
+    struct mayfly *vm;
+
+    must(mayfly_create(&options, &vm, error), "mayfly_create");
+    return vm;
+}
+
+static struct mayfly *clone_of(const struct mayfly_template *template)
+{
+    struct mayfly *vm = create();
+
+    must(mayfly_clone(vm, template, error), "mayfly_clone");
+    return vm;
+}
+
+/* With `pages`, it has learned of a clone that wrote to so many. */
+static struct mayfly_template *make_template(int snapshot, unsigned pages)
+{
+    struct mayfly_template *template;
+
+    must(mayfly_open_template(snapshot, &template, error), "a template");
+    if (pages) {
+        struct mayfly *vm = clone_of(template);
+
+        call_function(vm, "dirty", pages);
+        must(mayfly_learn(template, vm, error), "mayfly_learn");
+        mayfly_destroy(vm);
+    }
+    return template;
+}
+
+static double since_us(uint64_t begin_ns)
+{
+    return (double)(now_ns() - begin_ns) / 1e3;
+}
+
+/* The clock runs from `begin` on. */
+static void finish_clone(struct mayfly *vm, unsigned pages, uint64_t begin,
+                         struct samples *us)
+{
+    call_function(vm, "dirty", pages);
+    samples_add(us, since_us(begin));
+}
+
+static void measure_kinds(int snapshot, struct mayfly_template *plain,
+                          struct mayfly_template *learned, unsigned pages,
+                          struct clones *to)
+{
+    uint64_t begin = now_ns();
+    struct mayfly *vm = clone_of(learned);
+
+    finish_clone(vm, pages, begin, &to->us);
+    begin = now_ns();
+    mayfly_destroy(vm);
+    samples_add(&to->destroy_us, since_us(begin));
+    begin = now_ns();
+    vm = clone_of(plain);
+    finish_clone(vm, pages, begin, &to->plain_us);
+    mayfly_destroy(vm);
+    vm = create();
+    begin = now_ns();
+    must(mayfly_clone(vm, learned, error), "mayfly_clone");
+    finish_clone(vm, pages, begin, &to->ahead_us);
+    mayfly_destroy(vm);
+    begin = now_ns();
+    vm = restore(snapshot, false);
+    finish_clone(vm, pages, begin, &to->restore_us);
+    mayfly_destroy(vm);
+}
+
 static void measure_clones(int snapshot)
 {
-    for (unsigned round = 0; round < results.rounds; round++)
-        for (unsigned i = 0; i < CLONES; i++) {
-            struct clones *clones = &results.clones[i];
-            uint64_t begin = now_ns();
-            struct mayfly *vm = restore(snapshot, false);
+    struct mayfly_template *plain = make_template(snapshot, 0);
+    struct mayfly_template *learned[CLONES];
 
-            call_function(vm, "dirty", clone_pages[i]);
-            uint64_t end = now_ns();
-            mayfly_destroy(vm);
-            samples_add(&clones->us, (double)(end - begin) / 1e3);
-            samples_add(&clones->destroy_us, (double)(now_ns() - end) / 1e3);
-        }
+    for (unsigned i = 0; i < CLONES; i++)
+        learned[i] = make_template(snapshot, clone_pages[i]);
+    for (unsigned round = 0; round < results.rounds; round++)
+        for (unsigned i = 0; i < CLONES; i++)
+            measure_kinds(snapshot, plain, learned[i], clone_pages[i],
+                          &results.clones[i]);
+    for (unsigned i = 0; i < CLONES; i++)
+        mayfly_close_template(learned[i]);
+    mayfly_close_template(plain);
 }
 
 static double pss_kib(void)
@@ -280,33 +353,132 @@ static double available_kib(void)
     return file_number("/proc/meminfo", "MemAvailable:");
 }
 
-static void measure_idle(int snapshot, unsigned count)
+/* As many as there are descriptors for, and room for. */
+static unsigned prepare_many(unsigned count)
 {
-    struct mayfly **vms = calloc(count, sizeof(*vms));
-    struct idle_clones *idle = &results.idle;
     struct rlimit files;
 
-    if (!vms || getrlimit(RLIMIT_NOFILE, &files))
+    if (getrlimit(RLIMIT_NOFILE, &files))
         die("cannot prepare %u clones", count);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     if (files.rlim_cur < 4 * count + 64)
         count = (unsigned)(files.rlim_cur - 64) / 4;
-    double pss = pss_kib(), available = available_kib();
-    uint64_t begin = now_ns();
+    return count;
+}
+
+static void make_many(struct mayfly **vms, unsigned count,
+                      const struct mayfly_template *template)
+{
     for (unsigned i = 0; i < count; i++) {
-        vms[i] = restore(snapshot, false);
+        vms[i] = clone_of(template);
         call_function(vms[i], "dirty", clone_pages[CLONE_30]);
     }
+}
+
+static double seconds_since(uint64_t begin_ns)
+{
+    return (double)(now_ns() - begin_ns) / 1e9;
+}
+
+static void measure_idle(const struct mayfly_template *template, unsigned count)
+{
+    struct mayfly **vms = calloc(count, sizeof(*vms));
+    struct idle_clones *idle = &results.idle;
+
+    if (!vms)
+        die("cannot prepare %u clones", count);
+    double pss = pss_kib(), available = available_kib();
+    uint64_t begin = now_ns();
+    make_many(vms, count, template);
     idle->count = count;
-    idle->seconds = (double)(now_ns() - begin) / 1e9;
+    idle->seconds = seconds_since(begin);
     idle->pss_kib = (pss_kib() - pss) / count;
     idle->available_kib = (available - available_kib()) / count;
     begin = now_ns();
     for (unsigned i = 0; i < count; i++)
         mayfly_destroy(vms[i]);
-    idle->destroy_seconds = (double)(now_ns() - begin) / 1e9;
+    idle->destroy_seconds = seconds_since(begin);
     free(vms);
+}
+
+/* What KVM itself takes: no memory but a page or two is touched. */
+static void measure_bare(unsigned count)
+{
+    struct bare_vm **vms = calloc(count, sizeof(*vms));
+    uint64_t begin = now_ns();
+
+    if (!vms)
+        die("cannot prepare %u VMs", count);
+    for (unsigned i = 0; i < count; i++) {
+        vms[i] = bare_vm_create();
+        bare_vm_exit(vms[i]);
+    }
+    results.idle.bare_seconds = seconds_since(begin);
+    for (unsigned i = 0; i < count; i++)
+        bare_vm_destroy(vms[i]);
+    free(vms);
+}
+
+/* One process of many: says when it is done, and lives until it is read. */
+static void be_one_of_many(const struct mayfly_template *template,
+                           unsigned count, int done, int end)
+{
+    struct mayfly **vms = calloc(count, sizeof(*vms));
+    char byte = 0;
+
+    if (!vms)
+        _exit(1);
+    make_many(vms, count, template);
+    if (write(done, &byte, 1) != 1 || read(end, &byte, 1) != 0)
+        _exit(1);
+    _exit(0);
+}
+
+static void measure_spread(const struct mayfly_template *template,
+                           unsigned count)
+{
+    int done[2], end[2];
+    uint64_t begin;
+
+    if (pipe2(done, O_CLOEXEC) || pipe2(end, O_CLOEXEC))
+        die("pipe");
+    begin = now_ns();
+    for (unsigned i = 0; i < IDLE_PROCESSES; i++) {
+        pid_t child = fork();
+
+        if (child < 0)
+            die("fork");
+        if (child == 0) {
+            close(end[1]);
+            be_one_of_many(template, count / IDLE_PROCESSES, done[1], end[0]);
+        }
+    }
+    close(done[1]); /* a child that fails is an end of file in the end */
+    for (unsigned i = 0; i < IDLE_PROCESSES; i++) {
+        char byte;
+
+        if (read(done[0], &byte, 1) != 1)
+            die("clones in several processes");
+    }
+    results.idle.spread_seconds = seconds_since(begin);
+    close(end[1]);
+    for (unsigned i = 0; i < IDLE_PROCESSES; i++)
+        wait(NULL);
+    close(done[0]);
+    close(end[0]);
+}
+
+static void measure_many(int snapshot, unsigned count)
+{
+    struct mayfly_template *template =
+        make_template(snapshot, clone_pages[CLONE_30]);
+
+    count = prepare_many(count);
+    measure_bare(count);
+    measure_idle(template, count);
+    measure_spread(template, count);
+    mayfly_close_template(template);
 }
 
 /* ---- All of it ----------------------------------------------------------- */
@@ -341,7 +513,7 @@ int main(void)
     measure_resets(snapshot);
     measure_starts();
     measure_clones(snapshot);
-    measure_idle(snapshot, number_from_env("BENCH_VMS", 1000));
+    measure_many(snapshot, number_from_env("BENCH_VMS", 1000));
     unsigned missed = snapshots_text(stdout, &results);
     snapshots_json(OUT "snapshots.json", &results);
     snapshots_plot_data(OUT "snapshots.dat", &results);

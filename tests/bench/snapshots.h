@@ -19,9 +19,14 @@ struct resets {
     double monitor_calls;    /* system calls of both together */
 };
 
+/* A new VM, to the answer of its first call. */
 struct clones {
-    struct samples us;         /* a new VM, to the answer of its first call */
-    struct samples destroy_us; /* its end */
+    struct samples us;       /* a template's clone, after one was learned of */
+    struct samples plain_us; /* ... when nothing was learned */
+    struct samples ahead_us; /* ... when it was learned, and the VM made
+                                (mayfly_create) before the clock started */
+    struct samples restore_us; /* from the snapshot's file */
+    struct samples destroy_us; /* the end of the first kind */
 };
 
 /* Many VMs in this process, all from one snapshot. */
@@ -29,9 +34,13 @@ struct idle_clones {
     unsigned count;
     double seconds;         /* to make them, one after the other */
     double destroy_seconds; /* to end them */
+    double bare_seconds;    /* as many VMs of the floor, one exit each */
+    double spread_seconds;  /* as many clones, in IDLE_PROCESSES at once */
     double pss_kib;         /* of one: this process's proportional set size */
     double available_kib;   /* ... and MemAvailable's decrease */
 };
+
+#define IDLE_PROCESSES 8u
 
 struct snapshot_results {
     unsigned rounds;
@@ -57,6 +66,8 @@ struct bare_vm *bare_vm_create(void);
 
 /* One exit. */
 void bare_vm_exit(struct bare_vm *vm);
+
+void bare_vm_destroy(struct bare_vm *vm);
 
 /* ---- snapshots_report.c ------------------------------------------------ */
 

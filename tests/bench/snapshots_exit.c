@@ -12,7 +12,8 @@ int floor_main(void);
 #undef main
 
 struct bare_vm {
-    int vcpu;
+    int kvm, vm, vcpu;
+    char *mem;
     struct kvm_run *run;
 };
 
@@ -43,6 +44,9 @@ struct bare_vm *bare_vm_create(void)
     if (!bare || vm < 0 || ioctl(vm, KVM_ENABLE_CAP, &split))
         die("a bare VM");
     char *mem = map_memory(vm);
+    bare->kvm = kvm;
+    bare->vm = vm;
+    bare->mem = mem;
     build_memory(mem);
     memcpy(mem + CODE, loop, sizeof(loop) - 1);
     bare->vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
@@ -63,4 +67,14 @@ void bare_vm_exit(struct bare_vm *bare)
             die("a bare VM does not run");
     if (bare->run->exit_reason != KVM_EXIT_IO)
         die("a bare VM does not exit");
+}
+
+void bare_vm_destroy(struct bare_vm *bare)
+{
+    munmap(bare->run, sizeof(*bare->run));
+    close(bare->vcpu);
+    close(bare->vm);
+    close(bare->kvm);
+    munmap(bare->mem, MEM_BYTES);
+    free(bare);
 }

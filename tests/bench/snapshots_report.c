@@ -57,6 +57,9 @@ static void put_latencies(FILE *to, const struct snapshot_results *results)
         snprintf(name, sizeof(name), "clone, new VM, writes %u pages",
                  clone_pages[i]);
         put_row(to, name, &results->clones[i].us);
+        put_row(to, "... nothing learned", &results->clones[i].plain_us);
+        put_row(to, "... VM created ahead", &results->clones[i].ahead_us);
+        put_row(to, "... restored instead", &results->clones[i].restore_us);
         put_row(to, "... its end", &results->clones[i].destroy_us);
     }
     for (unsigned i = 0; i < STARTS; i++) {
@@ -82,6 +85,10 @@ static void put_counts(FILE *to, const struct snapshot_results *results)
             "snapshot has %.0f KiB\n",
             idle->count, idle->seconds, idle->destroy_seconds,
             results->snapshot_kib);
+    fprintf(to,
+            "as many VMs of the floor: %.3f s; as many clones, in %u "
+            "processes: %.3f s\n",
+            idle->bare_seconds, IDLE_PROCESSES, idle->spread_seconds);
 }
 
 static unsigned put_target(FILE *to, const char *figure, double value,
@@ -186,6 +193,12 @@ static void json_clones(FILE *to, const struct snapshot_results *results)
         fprintf(to, "    \"%u\": {", clone_pages[i]);
         json_samples(to, "us", &results->clones[i].us);
         fprintf(to, ", ");
+        json_samples(to, "plain_us", &results->clones[i].plain_us);
+        fprintf(to, ", ");
+        json_samples(to, "ahead_us", &results->clones[i].ahead_us);
+        fprintf(to, ", ");
+        json_samples(to, "restore_us", &results->clones[i].restore_us);
+        fprintf(to, ", ");
         json_samples(to, "destroy_us", &results->clones[i].destroy_us);
         fprintf(to, "}%s\n", i + 1 < CLONES ? "," : "");
     }
@@ -193,6 +206,10 @@ static void json_clones(FILE *to, const struct snapshot_results *results)
     json_number(to, "seconds", idle->seconds);
     fprintf(to, ", ");
     json_number(to, "destroy_seconds", idle->destroy_seconds);
+    fprintf(to, ", ");
+    json_number(to, "bare_seconds", idle->bare_seconds);
+    fprintf(to, ", ");
+    json_number(to, "spread_seconds", idle->spread_seconds);
     fprintf(to, ", ");
     json_number(to, "pss_kib", idle->pss_kib);
     fprintf(to, ", ");
