@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* mayfly serve: what it is asked for, booting, and what a VM is given. */
+#include "tests/cli/cli_test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct shell shell;
+
+TestSuite(serve, .timeout = 60);
+
+/* ---- Words -------------------------------------------------------------- */
+
+static void assert_refused(const char *words, const char *message)
+{
+    char script[512];
+
+    snprintf(script, sizeof(script), "$mayfly serve %s", words);
+    run_shell(&shell, script);
+    cr_assert_eq(shell.status, 125, "%s: status %d", words, shell.status);
+    cr_assert(strstr(shell.err, message), "%s: %s", words, shell.err);
+}
+
+#define AT "--listen unix:$dir/s "
+
+Test(serve, names_its_options)
+{
+    static const char *const words[] = {
+        "--listen",       "--workers",    "--pool",
+        "--timeout",      "--admin",      "--max-requests-per-vm",
+        "--connections",  "--access-log", "--boot-timeout",
+        "--server-first", "--mem",        "--allow-connect",
+        "--hostname",     "--disk",       "SIGHUP",
+    };
+
+    run_shell(&shell, "$mayfly serve --help");
+    cr_assert_eq(shell.status, 0);
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        cr_assert(strstr(shell.out, words[i]), "%s", words[i]);
+}
+
+Test(serve, its_options_are_checked)
+{
+    static const char *const cases[][2] = {
+        {"x", "--listen is needed"},
+        {"--listen 80 x", "--listen takes ADDR:PORT or unix:PATH, not '80'"},
+        {"--listen unix: x", "--listen takes"},
+        {"--listen 127.0.0.1:65536 x", "--listen takes"},
+        {"--listen ::1:80 x", "--listen takes"},
+        {AT, "an image or a snapshot is needed"},
+        {AT "--workers 0 x", "--workers takes a number from 1"},
+        {AT "--workers 1025 x", "--workers takes a number from 1"},
+        {AT "--pool 1025 x", "--pool takes a number"},
+        {AT "--timeout 0 x", "--timeout takes milliseconds"},
+        {AT "--timeout 1s x", "--timeout takes milliseconds"},
+        {AT "--boot-timeout 86400001 x", "--boot-timeout takes milliseconds"},
+        {AT "--max-requests-per-vm 0 x", "--max-requests-per-vm takes"},
+        {AT "--connections 0 x", "--connections takes"},
+        {AT "--poll 1000001 x", "--poll takes microseconds"},
+        {AT "--mem x x", "--mem takes a size"},
+        {AT "--disk d x", "so it is 'ro' only"},
+        {AT "--admin 1 x", "--admin takes"},
+        {AT "--net user x", "unknown option '--net'"},
+        {AT "--mem", "--mem needs a value"},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_refused(cases[i][0], cases[i][1]);
+}
+
+/* ---- Booting ------------------------------------------------------------- */
+
+static void assert_not_booted(const char *words, int status,
+                              const char *message)
+{
+    char script[512];
+
+    need_kvm();
+    snprintf(script, sizeof(script), "$mayfly serve " AT "%s", words);
+    run_shell(&shell, script);
+    cr_assert_eq(shell.status, status, "%s: status %d: %s", words, shell.status,
+                 shell.err);
+    cr_assert(strstr(shell.err, message), "%s: %s", words, shell.err);
+}
+
+Test(serve, tells_what_is_wrong_with_an_image)
+{
+    assert_not_booted("$dir/none", 127, "cannot open");
+    assert_not_booted("/etc/passwd", 126, "not an ELF file");
+    assert_not_booted("--mem 4K $images/served.elf", 125, "memory");
+}
+
+Test(serve, tells_why_there_was_no_first_accept)
+{
+    assert_not_booted("$images/exitcode.elf 7", 125,
+                      "ended with status 7 before it accepted a connection");
+    assert_not_booted("$images/null.elf", 123,
+                      "crashed before it accepted a connection");
+    cr_assert(strstr(shell.err, "page fault"), "%s", shell.err);
+    assert_not_booted("--boot-timeout 100 $images/forever.elf", 124,
+                      "did not come to its first accept within 100 ms");
+    assert_not_booted("$images/calls.elf", 125, "waits for calls");
+}
+
+Test(serve, tells_what_is_wrong_with_a_snapshot)
+{
+    need_kvm();
+    run_shell(&shell,
+              "$mayfly run --snapshot $dir/s $images/served.elf || exit 1\n"
+              "serve() { $mayfly serve --listen unix:$dir/u \"$@\"; }\n"
+              "serve --mem 32M $dir/s; echo $?\n"
+              "serve $dir/s argument; echo $?\n"
+              "head -c 5000 $dir/s >$dir/cut; serve $dir/cut; echo $?\n"
+              "serve --files /etc/hostname $dir/s; echo $?\n");
+    cr_assert_str_eq(shell.out, "125\n125\n126\n125\n", "%s%s", shell.out,
+                     shell.err);
+    cr_assert(strstr(shell.err, "are in the snapshot"), "%s", shell.err);
+}
+
+Test(serve, wants_a_snapshot_that_many_may_go_on_from)
+{
+    need_kvm();
+    run_shell(&shell, "$mayfly run --snapshot $dir/snapshot "
+                      "$images/forever.elf & sleep 0.3\n"
+                      "kill -USR1 $!; wait $!\n"
+                      "$mayfly serve " AT "$dir/snapshot");
+    cr_assert_eq(shell.status, 125, "%d: %s", shell.status, shell.err);
+    cr_assert(strstr(shell.err, "one VM only may go on from it"), "%s",
+              shell.err);
+}
+
+/* ---- A server ----------------------------------------------------------- */
+
+static char dir[] = "/tmp/mayfly-serve-XXXXXX";
+static char path[64];
+static pid_t server;
+static int errors; /* what it says on standard error */
+
+static void exec_server(const char *const *words)
+{
+    char mayfly[256], listen_at[80], image[256];
+    const char *argv[24] = {mayfly, "serve", "--listen", listen_at};
+    unsigned count = 4;
+
+    snprintf(mayfly, sizeof(mayfly), "%s/mayfly", build_directory());
+    snprintf(listen_at, sizeof(listen_at), "unix:%s", path);
+    while (*words)
+        argv[count++] = *words++;
+    /* The last word is the image, or a whole path. */
+    snprintf(image, sizeof(image), "%s/images/%s", build_directory(),
+             argv[count - 1]);
+    if (*argv[count - 1] != '/')
+        argv[count - 1] = image;
+    execv(mayfly, (char *const *)argv);
+    _exit(99);
+}
+
+static void launch(const char *const *words)
+{
+    static char said[4096];
+    size_t bytes = 0;
+    int fds[2];
+
+    need_kvm();
+    if (!*path)
+        cr_assert(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/socket", dir);
+    cr_assert_eq(pipe(fds), 0);
+    server = fork();
+    if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(fds[1], STDERR_FILENO);
+        for (int fd = 3; fd < 64; fd++)
+            close(fd);
+        exec_server(words);
+    }
+    close(fds[1]);
+    errors = fds[0];
+    while (!strstr(said, "serving ")) {
+        ssize_t more = read(errors, said + bytes, sizeof(said) - 1 - bytes);
+
+        cr_assert_gt(more, 0, "it has ended: %s", said);
+        bytes += (size_t)more;
+    }
+}
+
+#define START(...) launch((const char *const[]){__VA_ARGS__, (void *)0})
+
+static void stop(void)
+{
+    int status = -1;
+
+    kill(server, SIGTERM);
+    cr_assert_eq(waitpid(server, &status, 0), server);
+    cr_assert_eq(status, 0, "status %#x", status);
+    cr_assert_eq(rmdir(dir), 0, "%s", strerror(errno));
+}
+
+static int connect_server(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0,
+                 "%s", strerror(errno));
+    return fd;
+}
+
+/* Asks for a path. Returns the answer's body. */
+static const char *get(const char *what)
+{
+    static char answer[65536];
+    char request[256];
+    int fd = connect_server();
+    size_t got = 0;
+    ssize_t part;
+    int bytes = snprintf(request, sizeof(request),
+                         "GET %s HTTP/1.1\r\nHost: x\r\n"
+                         "Connection: close\r\n\r\n",
+                         what);
+
+    cr_assert_eq(send(fd, request, (size_t)bytes, MSG_NOSIGNAL), bytes);
+    while ((part = read(fd, answer + got, sizeof(answer) - 1 - got)) > 0)
+        got += (size_t)part;
+    close(fd);
+    answer[got] = '\0';
+    const char *body = strstr(answer, "\r\n\r\n");
+    cr_assert(body, "%s: '%s'", what, answer);
+    return body + 4;
+}
+
+static void assert_got(const char *what, const char *expected)
+{
+    const char *body = get(what);
+
+    cr_assert_eq(strncmp(body, expected, strlen(expected)), 0, "%s: '%s'", what,
+                 body);
+}
+
+/* ---- What a VM is -------------------------------------------------------- */
+
+/* Of all that a program has, including a secret that was left everywhere. */
+static void assert_nothing_is_left(void)
+{
+    char first[64];
+
+    for (unsigned i = 0; i < 12; i++)
+        assert_got("/fresh", "clean");
+    snprintf(first, sizeof(first), "%s", get("/random"));
+    cr_assert_str_neq(get("/random"), first);
+}
+
+Test(serve, each_connection_finds_memory_that_nobody_has_used)
+{
+    START("--workers", "2", "function.elf");
+    assert_nothing_is_left();
+    stop();
+}
+
+Test(serve, images_that_cannot_be_reset_are_made_anew)
+{
+    START("--workers", "2", "function-mmap.elf");
+    assert_nothing_is_left();
+    stop();
+}
+
+Test(serve, memory_is_fresh_after_a_crash_and_an_exit_too)
+{
+    static const char *const ends[] = {"/crash", "/exit", "/exhaust"};
+
+    START("--workers", "1", "function.elf");
+    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        assert_got("/fresh", "clean");
+        get(ends[i]);
+        assert_got("/fresh", "clean");
+    }
+    stop();
+}
+
+Test(serve, a_vm_serves_as_many_connections_as_it_may)
+{
+    static const char *const counts[] = {"1", "2", "3", "1", "2", "3", "1"};
+
+    START("--workers", "1", "--max-requests-per-vm", "3", "served.elf");
+    for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        assert_got("/count", counts[i]);
+    stop();
+}
+
+Test(serve, goes_on_from_a_snapshot_though_its_file_is_gone)
+{
+    char script[256], snapshot[80];
+
+    need_kvm();
+    cr_assert(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/socket", dir);
+    snprintf(snapshot, sizeof(snapshot), "%s/snapshot", dir);
+    snprintf(script, sizeof(script),
+             "$mayfly run --snapshot %s $images/served.elf", snapshot);
+    run_shell(&shell, script);
+    cr_assert_eq(shell.status, 0, "%s", shell.err);
+    START("--hostname", "other", snapshot);
+    cr_assert_eq(truncate(snapshot, 4096), 0);
+    unlink(snapshot);
+    for (unsigned i = 0; i < 4; i++)
+        assert_got("/count", "1");
+    stop();
+}
+
+/* ---- What a VM may ------------------------------------------------------- */
+
+/* A server of the test's, which answers one connection. Returns its port. */
+static unsigned answer_one(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(address);
+    char text[64];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one;
+
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, bytes), 0);
+    cr_assert_eq(listen(fd, 4), 0);
+    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &bytes), 0);
+    if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        one = accept(fd, NULL, NULL);
+        if (recv(one, text, sizeof(text), 0) > 0)
+            send(one, "the answer", 10, 0);
+        _exit(0);
+    }
+    return ntohs(address.sin_port);
+}
+
+Test(serve, a_vm_connects_to_what_it_may_and_to_nothing_else)
+{
+    unsigned allowed = answer_one(), other = answer_one();
+    char to[64], what[64];
+
+    snprintf(to, sizeof(to), "127.0.0.1:%u", allowed);
+    START("--workers", "2", "--allow-connect", to, "function.elf");
+    snprintf(what, sizeof(what), "/connect?127.0.0.1:%u", other);
+    cr_assert_null(strstr(get(what), "the answer"));
+    snprintf(what, sizeof(what), "/connect?127.0.0.1:%u", allowed);
+    assert_got(what, "the answer");
+    stop();
+}
+
+/* The worker's process number: what boots the image was there before it. */
+static void find_worker(char *process, size_t room)
+{
+    char script[128];
+
+    snprintf(script, sizeof(script),
+             "for p in $(cat /proc/%d/task/%d/children); do :; done; "
+             "printf %%s $p",
+             server, server);
+    run_shell(&shell, script);
+    snprintf(process, room, "%.15s", shell.out);
+    cr_assert_neq(*process, '\0');
+}
+
+static void assert_shell_says(const char *expected, const char *format,
+                              const char *process)
+{
+    char script[256];
+
+    snprintf(script, sizeof(script), format, process);
+    run_shell(&shell, script);
+    cr_assert_str_eq(shell.out, expected, "%s: %s", script, shell.out);
+}
+
+Test(serve, a_worker_holds_its_vm_and_one_socket)
+{
+    char process[16];
+    int waiting[3];
+
+    START("--workers", "1", "--admin", "127.0.0.1:0", "served.elf");
+    for (unsigned i = 0; i < 3; i++)
+        waiting[i] = connect_server(); /* others' connections */
+    assert_got("/count", "1");
+    find_worker(process, sizeof(process));
+    assert_shell_says("/dev/kvm\n"
+                      "anon_inode:[eventpoll]\n"
+                      "anon_inode:kvm-vcpu:0\n"
+                      "anon_inode:kvm-vm\n"
+                      "socket\n",
+                      "cd /proc/%s/fd; for f in *; do "
+                      "[ $f -lt 3 ] || readlink $f; done | "
+                      "sed 's/^socket:.*/socket/' | LC_ALL=C sort",
+                      process);
+    assert_shell_says("CapEff:\t0000000000000000\n"
+                      "NoNewPrivs:\t1\n"
+                      "Seccomp:\t2\n",
+                      "grep -E '^(CapEff|NoNewPrivs|Seccomp):' "
+                      "/proc/%s/status",
+                      process);
+    for (unsigned i = 0; i < 3; i++)
+        close(waiting[i]);
+    stop();
+}
+
+Test(serve, no_process_outlives_it)
+{
+    char process[16], script[64];
+    unsigned tries = 0;
+
+    START("--workers", "1", "--allow-connect", "192.0.2.1:1", "served.elf");
+    find_worker(process, sizeof(process));
+    kill(server, SIGKILL);
+    cr_assert_eq(waitpid(server, NULL, 0), server);
+    snprintf(script, sizeof(script), "grep -q 'State:.[^Z]' /proc/%s/status",
+             process);
+    do {
+        usleep(10000);
+        run_shell(&shell, script);
+    } while (shell.status == 0 && ++tries < 500);
+    cr_assert_neq(shell.status, 0);
+    unlink(path);
+    rmdir(dir);
+}
