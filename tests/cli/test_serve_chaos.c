@@ -372,6 +372,9 @@ static void assert_outcomes(const struct load_config *config,
             lost += outcomes[LOAD_502] + outcomes[LOAD_CLOSED];
             never += outcomes[LOAD_504];
         } else {
+            lost += outcomes[load_expected(config->paths[i]) == LOAD_502
+                                 ? LOAD_CLOSED
+                                 : LOAD_502];
             never += outcomes[LOAD_RIGHT];
         }
     }
