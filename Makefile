@@ -238,7 +238,7 @@ unit_CLI := vmm/cli_json.c $(patsubst %,vmm/server/%.c,access_line access_log \
 	admin admin_answer admin_request histogram memory metrics record text)
 
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
-	socket_file vsock lwip/inet_memory)
+	socket_file socket_settings vsock lwip/inet_memory)
 
 # Requests to images/function, for benchmarks and tests of `mayfly serve`.
 cli_GUEST := $(patsubst %,tests/load/%.c,load load_answer watch)
@@ -273,7 +273,7 @@ build/tests/fuzz_%: build/obj/fuzz/tests/fuzz/fuzz_%.o build/obj/fuzz/library.a
 
 # The guest's TCP/IP for the host: lwIP with its checks, and what is ours.
 INET := $(addprefix guest_rt/,sched_timer socket_file socket_inet \
-	socket_inet_option socket_ioctl socket_tcp socket_tcp_data \
+	socket_inet_option socket_ioctl socket_settings socket_tcp socket_tcp_data \
 	socket_tcp_events socket_tcp_option socket_udp socket_udp_option \
 	lwip/inet_card lwip/inet_clone lwip/inet_config lwip/inet_port lwip/inet_stack \
 	lwip/inet_tcp lwip/inet_time)

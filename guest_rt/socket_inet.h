@@ -47,12 +47,6 @@ int inet_set_option(struct socket *socket, struct ip_pcb *pcb, int level,
 int inet_get_option(struct socket *socket, struct ip_pcb *pcb, int level,
                     int option, void *value, socklen_t *bytes);
 
-/* Reads an option that is a number, of an int or one byte. */
-int inet_read_number(const void *value, socklen_t bytes, int *number);
-
-/* Gives an option that is a number. Returns 0. */
-int inet_give_number(void *value, socklen_t *bytes, int number);
-
 /* SO_* that lwIP has to know of, as bits of its so_options. */
 void inet_apply_switches(const struct socket *socket, struct ip_pcb *pcb);
 

@@ -5,26 +5,8 @@
 
 #include "guest_rt/lwip/inet.h"
 #include "guest_rt/socket_inet.h"
+#include "guest_rt/socket_settings.h"
 #include "lwip/ip.h"
-
-int inet_read_number(const void *value, socklen_t bytes, int *number)
-{
-    if (bytes >= sizeof(*number))
-        memcpy(number, value, sizeof(*number));
-    else if (bytes >= 1)
-        *number = *(const unsigned char *)value;
-    else
-        return -EINVAL;
-    return 0;
-}
-
-int inet_give_number(void *value, socklen_t *bytes, int number)
-{
-    if (*bytes > sizeof(number))
-        *bytes = sizeof(number);
-    memcpy(value, &number, *bytes);
-    return 0;
-}
 
 void inet_apply_switches(const struct socket *socket, struct ip_pcb *pcb)
 {
@@ -98,7 +80,7 @@ int inet_set_option(struct socket *socket, struct ip_pcb *pcb, int level,
         return -ENOPROTOOPT;
     if (level == IPPROTO_IPV6 && socket->domain != AF_INET6)
         return -ENOPROTOOPT;
-    error = inet_read_number(value, bytes, &number);
+    error = option_read_number(value, bytes, &number);
     if (error || !pcb)
         return error;
     return level == IPPROTO_IP ? set_ip4(pcb, option, number)
@@ -117,7 +99,7 @@ int inet_get_option(struct socket *socket, struct ip_pcb *pcb, int level,
             number = pcb ? pcb->ttl : 64;
         else
             return -ENOPROTOOPT;
-        return inet_give_number(value, bytes, number);
+        return option_give_number(value, bytes, number);
     }
     if (level != IPPROTO_IP)
         return -ENOPROTOOPT;
@@ -127,5 +109,5 @@ int inet_get_option(struct socket *socket, struct ip_pcb *pcb, int level,
         number = pcb ? pcb->ttl : 64;
     else if (option != IP_MTU_DISCOVER && option != IP_FREEBIND)
         return -ENOPROTOOPT;
-    return inet_give_number(value, bytes, number);
+    return option_give_number(value, bytes, number);
 }

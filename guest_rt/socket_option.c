@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include "guest_rt/socket.h"
+#include "guest_rt/socket_settings.h"
 #include "guest_rt/syscalls.h"
 
 #ifndef SO_DOMAIN
@@ -203,15 +204,6 @@ static int get_number(struct socket *socket, int option, int *number)
     }
 }
 
-/* Copies what there is room for. */
-static int give(void *value, socklen_t *bytes, const void *from, size_t have)
-{
-    if (*bytes > have)
-        *bytes = (socklen_t)have;
-    memcpy(value, from, *bytes);
-    return 0;
-}
-
 static int get_own(struct socket *socket, int option, void *value,
                    socklen_t *bytes)
 {
@@ -221,17 +213,19 @@ static int get_own(struct socket *socket, int option, void *value,
 
     switch (option) {
     case SO_LINGER:
-        return give(value, bytes, &socket->linger, sizeof(socket->linger));
+        return option_give(value, bytes, &socket->linger,
+                           sizeof(socket->linger));
     case SO_RCVTIMEO:
         time = time_from(socket->receive_ns);
-        return give(value, bytes, &time, sizeof(time));
+        return option_give(value, bytes, &time, sizeof(time));
     case SO_SNDTIMEO:
         time = time_from(socket->send_ns);
-        return give(value, bytes, &time, sizeof(time));
+        return option_give(value, bytes, &time, sizeof(time));
     default:
         if (!bit)
             error = get_number(socket, option, &number);
-        return error ? error : give(value, bytes, &number, sizeof(number));
+        return error ? error
+                     : option_give(value, bytes, &number, sizeof(number));
     }
 }
 

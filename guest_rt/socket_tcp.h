@@ -15,6 +15,7 @@
 
 #include "lwip/priv/tcp_priv.h"
 #include "socket_inet.h"
+#include "socket_settings.h"
 
 enum tcp_phase {
     TCP_IDLE,
@@ -35,9 +36,9 @@ struct tcp_socket {
     bool got_end; /* the peer's FIN */
     bool shut_read, shut_write;
     bool full; /* somebody was told that there is no room */
-    bool only_ip6, nodelay, cork;
-    bool limited;                                  /* SO_SNDBUF was set */
-    uint32_t keep_idle, keep_interval, keep_count; /* seconds; 0: not set */
+    bool only_ip6;
+    bool limited; /* SO_SNDBUF was set */
+    struct tcp_settings settings;
 
     /* Received: pbufs linked by next; tot_len is not kept up. */
     struct pbuf *first, *last;

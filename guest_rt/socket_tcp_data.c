@@ -49,10 +49,10 @@ void socket_tcp_push(struct tcp_socket *tcp, bool more)
         return;
     if (!has_full_segment(pcb)) {
         /* What is held back leaves with a later write or the next tick. */
-        if (tcp->cork || more)
+        if (tcp->settings.cork || more)
             return;
         /* Nagle: it leaves with the next acknowledgement. */
-        if (!tcp->nodelay && pcb->unacked)
+        if (!tcp->settings.nodelay && pcb->unacked)
             return;
     }
     tcp_output(pcb);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "guest_rt/lwip/inet.h"
+#include "guest_rt/socket_settings.h"
 #include "guest_rt/socket_udp.h"
 #include "lwip/igmp.h"
 #include "lwip/mld6.h"
@@ -144,7 +145,7 @@ static int set_multicast(struct udp_socket *udp, int level, int option,
 {
     bool ip6 = level == IPPROTO_IPV6;
     struct netif *netif;
-    int number, error = inet_read_number(value, bytes, &number);
+    int number, error = option_read_number(value, bytes, &number);
 
     if (error)
         return error;
@@ -179,7 +180,7 @@ static int set_multicast(struct udp_socket *udp, int level, int option,
 static int set_ip6_only(struct udp_socket *udp, const void *value,
                         socklen_t bytes)
 {
-    int number, error = inet_read_number(value, bytes, &number);
+    int number, error = option_read_number(value, bytes, &number);
 
     if (!error && udp->pcb->local_port)
         error = -EINVAL;
@@ -232,13 +233,13 @@ int socket_udp_get_option(struct socket *socket, int level, int option,
     if (level == SOL_SOCKET)
         return -ENOPROTOOPT;
     if (ip6 && option == IPV6_V6ONLY)
-        return inet_give_number(value, bytes, udp->only_ip6);
+        return option_give_number(value, bytes, udp->only_ip6);
     if ((level == IPPROTO_IP && option == IP_MULTICAST_TTL) ||
         (ip6 && option == IPV6_MULTICAST_HOPS))
-        return inet_give_number(value, bytes, udp->pcb->mcast_ttl);
+        return option_give_number(value, bytes, udp->pcb->mcast_ttl);
     if ((level == IPPROTO_IP && option == IP_MULTICAST_LOOP) ||
         (ip6 && option == IPV6_MULTICAST_LOOP))
-        return inet_give_number(
+        return option_give_number(
             value, bytes, (udp->pcb->flags & UDP_FLAGS_MULTICAST_LOOP) != 0);
     return inet_get_option(socket, (struct ip_pcb *)udp->pcb, level, option,
                            value, bytes);

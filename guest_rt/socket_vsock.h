@@ -30,6 +30,7 @@
 #include <linux/vm_sockets.h>
 
 #include "socket.h"
+#include "socket_settings.h"
 #include "vsock.h"
 
 #define VSOCK_CONNECT_PORT 0x10000u /* of the host: + N */
@@ -64,10 +65,10 @@ struct vsock_socket {
     bool got_end; /* the other end sends no more */
     bool shut_read, shut_write;
     bool full; /* somebody was told that there is no room */
-    bool only_ip6, nodelay, cork;
-    uint32_t keep_idle, keep_interval, keep_count; /* without effect */
-    uint8_t tos, ttl;                              /* the same; 0: not set */
-    uint64_t vm_bytes; /* SO_VM_SOCKETS_BUFFER_SIZE; 0: not set */
+    bool only_ip6;
+    struct tcp_settings settings; /* without effect */
+    uint8_t tos, ttl;             /* the same; 0: not set */
+    uint64_t vm_bytes;            /* SO_VM_SOCKETS_BUFFER_SIZE; 0: not set */
 
     /* Through the device: its port, and credit (virtio 1.2, 5.10.6.3). */
     uint32_t peer_port;
