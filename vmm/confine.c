@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -247,6 +248,13 @@ static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
     return 0;
 }
 
+static atomic_bool done;
+
+bool confine_is_done(void)
+{
+    return atomic_load(&done);
+}
+
 int mayfly_confine(struct mayfly *vm, unsigned flags, char *error)
 {
     unsigned long calls = os_calls;
@@ -254,8 +262,10 @@ int mayfly_confine(struct mayfly *vm, unsigned flags, char *error)
 
     if (!result)
         result = confine_process(vm, flags, error);
-    if (!result)
+    if (!result) {
+        atomic_store(&done, true);
         vm_note_stage(vm, MAYFLY_STAGE_CONFINED);
+    }
     vm->os_calls += os_calls - calls;
     return result;
 }

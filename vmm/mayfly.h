@@ -441,7 +441,8 @@ int mayfly_call(struct mayfly *vm, struct mayfly_call *call,
  * Writes a snapshot of a VM that ended its run with MAYFLY_AT_SNAPSHOT, or with
  * MAYFLY_AT_CALL, into the
  * file that `fd` is open on, from its start, where there is nothing yet. The VM
- * is as before. Returns 0, -EINVAL if it has not ended so, or what writing said
+ * is as before. Returns 0; -EINVAL if it has not ended so; -EPERM if the
+ * process is confined and options.snapshots was 0; or what writing said
  * (-ENOSPC): then the file is none that mayfly_restore() takes.
  */
 int mayfly_snapshot(struct mayfly *vm, int fd, char *error);

@@ -5,6 +5,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
+#include "vmm/confine.h"
 #include "vmm/snapshot.h"
 #include "vmm/vm.h"
 
@@ -356,6 +357,10 @@ int mayfly_snapshot(struct mayfly *vm, int fd, char *error)
     result = snapshot_check(vm, error);
     if (result)
         return result;
+    if (!vm->snapshot_work && confine_is_done())
+        return error_set(error, -EPERM,
+                         "in a confined process snapshots are taken of VMs "
+                         "with options.snapshots");
     result = snapshot_prepare(vm); /* if it was not done before */
     if (!result && vm->at_call)
         result = vcpu_complete(&vm->vcpu);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The sandbox: what it lets a run do, and that all else is deadly. */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sched.h>
@@ -305,6 +306,24 @@ Test(confine, kills_the_process_for_any_other_system_call)
         cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
                   "%s: status %#x", forbidden[i].name, (unsigned)status);
     }
+}
+
+/* What taking one needs is made before, if it was asked for then. */
+static void take_unasked(struct guest *guest)
+{
+    char error[MAYFLY_ERROR_BYTES] = "";
+    int fd = guest->out_file;
+
+    expect(mayfly_run(guest->vm, &guest->result, error) == 0);
+    expect(guest->result.end == MAYFLY_AT_CALL);
+    expect(mayfly_snapshot(guest->vm, fd, error) == -EPERM);
+    expect(strstr(error, "options.snapshots"));
+}
+
+Test(confine, says_why_no_snapshot_is_taken_that_was_not_asked_for,
+     .init = need_plain_build)
+{
+    cr_assert_eq(in_confined_child("secrets", take_unasked), CHILD_FINE);
 }
 
 FORBIDDEN(do_preadv, syscall(SYS_preadv, 0, NULL, 0, 0, 0))

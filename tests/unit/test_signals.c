@@ -89,3 +89,42 @@ Test(signals, are_refused_by_a_line_without_a_guest)
     signals_serve(&none);
     cr_assert_eq(signals_init(&none, &empty, &events), -EFAULT);
 }
+
+/* As when the VM is reset. */
+Test(signals, that_are_forgotten_never_come)
+{
+    cr_assert(signals_send(&line, SIGTERM));
+    cr_assert(signals_send(&line, SIGUSR1));
+    signals_forget(&line);
+    cr_assert_not(signals_are_waiting(&line));
+    signals_serve(&line);
+    cr_assert_eq(boot()->signals_came, 0);
+    cr_assert_eq(event_read(&events), 0);
+}
+
+Test(signals, come_again_after_others_were_forgotten)
+{
+    cr_assert(signals_send(&line, SIGTERM));
+    signals_forget(&line);
+    cr_assert(signals_send(&line, SIGTERM));
+    signals_serve(&line);
+    cr_assert_eq(boot()->signals_came, BIT(SIGTERM));
+}
+
+/* They are the memory's: it is what a reset brings back. */
+Test(signals, that_the_guest_was_shown_are_not_forgotten)
+{
+    cr_assert(signals_send(&line, SIGTERM));
+    signals_serve(&line);
+    signals_forget(&line);
+    cr_assert_eq(boot()->signals_came, BIT(SIGTERM));
+    cr_assert_not(signals_send(&line, SIGTERM));
+}
+
+Test(signals, are_nothing_to_forget_for_a_guest_that_wants_none)
+{
+    struct signal_line none = {0};
+
+    signals_forget(&none);
+    cr_assert_not(signals_are_waiting(&none));
+}
