@@ -11,6 +11,10 @@
 
 TestSuite(template, .timeout = 240);
 
+/* Of the library, for a VM of images/calls. */
+#define CLONE_CALLS   20
+#define RESTORE_CALLS 31
+
 static char error[MAYFLY_ERROR_BYTES];
 
 /* Runs a guest to where a snapshot can be taken. Returns its file. */
@@ -37,8 +41,7 @@ static struct mayfly_template *make_template(int fd)
     return template;
 }
 
-static struct mayfly *make_clone(const struct mayfly_template *template,
-                                 bool resettable)
+static struct mayfly *make_empty(bool resettable)
 {
     struct mayfly_options options = MAYFLY_OPTIONS;
     struct mayfly *vm;
@@ -46,6 +49,14 @@ static struct mayfly *make_clone(const struct mayfly_template *template,
     options.in = options.out = -1;
     options.resettable = resettable;
     cr_assert_eq(mayfly_create(&options, &vm, error), 0, "%s", error);
+    return vm;
+}
+
+static struct mayfly *make_clone(const struct mayfly_template *template,
+                                 bool resettable)
+{
+    struct mayfly *vm = make_empty(resettable);
+
     cr_assert_eq(mayfly_clone(vm, template, error), 0, "%s", error);
     return vm;
 }
@@ -150,6 +161,31 @@ Test(template, a_clone_takes_two_mappings)
     mayfly_close_template(template);
 }
 
+static unsigned long count_calls(struct mayfly *vm)
+{
+    struct mayfly_stats stats;
+
+    dirty(vm, 1);
+    mayfly_get_stats(vm, &stats);
+    mayfly_destroy(vm);
+    return stats.monitor_calls;
+}
+
+/* From mayfly_create() to the answer: it is the same each time. */
+Test(template, a_clone_makes_few_system_calls)
+{
+    int fd = take("calls", 0);
+    struct mayfly_template *template = make_template(dup(fd));
+    struct mayfly *restored = make_empty(false);
+
+    for (int i = 0; i < 3; i++)
+        cr_assert_leq(count_calls(make_clone(template, false)), CLONE_CALLS);
+    cr_assert_eq(mayfly_restore(restored, fd, error), 0, "%s", error);
+    cr_assert_leq(count_calls(restored), RESTORE_CALLS);
+    mayfly_close_template(template);
+    close(fd);
+}
+
 Test(template, what_one_has_written_to_others_are_given_at_once)
 {
     struct mayfly_template *template = make_template(take("calls", 0));
@@ -174,11 +210,8 @@ Test(template, learns_of_its_own_clones_alone)
 {
     int fd = take("calls", 0);
     struct mayfly_template *template = make_template(dup(fd));
-    struct mayfly_options options = MAYFLY_OPTIONS;
-    struct mayfly *vm;
+    struct mayfly *vm = make_empty(false);
 
-    options.in = -1;
-    cr_assert_eq(mayfly_create(&options, &vm, error), 0, "%s", error);
     cr_assert_eq(mayfly_restore(vm, fd, error), 0, "%s", error);
     cr_assert_eq(mayfly_learn(template, vm, error), -EINVAL);
     cr_assert_eq(mayfly_clone(vm, template, error), -EBUSY);
