@@ -266,10 +266,11 @@ static void fail_in_all_ways(void)
     get("/exhaust", 502);
     get("/half", 200); /* what came of it, and nothing else */
     fd = connect_server();
-    say(fd, "HELO\r\n"); /* no HTTP, which the guest does not like */
-    answer(fd);
+    say(fd, "HELO\r\n");
+    shutdown(fd, SHUT_WR);
+    cr_assert_eq(answer(fd), 0);
     get("/", 200);
-    get("/hang", 504);
+    get("/slow?60000", 504);
     get("/", 200);
     await_descriptors(descriptors);
     stop();
@@ -277,14 +278,21 @@ static void fail_in_all_ways(void)
 
 Test(serve_faults, clients_are_told_how_guests_fail)
 {
-    START("function.elf", "--timeout", "500", "--workers", "1");
+    START("function.elf", "--timeout", "2000", "--workers", "1");
     fail_in_all_ways();
 }
 
 Test(serve_faults, so_are_those_of_vms_for_one_use)
 {
-    START("function-mmap.elf", "--timeout", "1500", "--workers", "1");
+    START("function-mmap.elf", "--timeout", "2000", "--workers", "1");
     fail_in_all_ways();
+}
+
+Test(serve_faults, a_guest_that_computes_for_ever_is_stopped)
+{
+    START("function.elf", "--timeout", "300", "--workers", "1");
+    get("/hang", 504);
+    stop();
 }
 
 /* ---- Clients that fail -------------------------------------------------- */
@@ -294,7 +302,7 @@ Test(serve_faults, clients_may_leave_or_say_nothing)
     unsigned descriptors;
     int silent[8], fd;
 
-    START("function.elf", "--timeout", "700", "--workers", "1");
+    START("function.elf", "--timeout", "2000", "--workers", "1");
     get("/", 200);
     descriptors = settle_descriptors();
     for (unsigned i = 0; i < 8; i++)
@@ -333,7 +341,7 @@ Test(serve_faults, who_waits_too_long_is_told_503)
 
     START("function.elf", "--timeout", "400", "--workers", "1");
     for (unsigned i = 0; i < 4; i++)
-        clients[i] = request("/hang");
+        clients[i] = request("/slow?60000");
     for (unsigned i = 0; i < 4; i++) {
         int status = answer(clients[i]);
 
@@ -437,7 +445,7 @@ Test(serve_faults, a_second_signal_ends_it_at_once)
     int fd;
 
     START("function.elf", "--timeout", "50000", "--workers", "1");
-    fd = request("/hang");
+    fd = request("/slow?60000");
     kill(server, SIGTERM);
     for (unsigned i = 0; i < 1000 && access(path, F_OK) == 0; i++)
         usleep(5000);

@@ -309,7 +309,7 @@ static void serve(struct worker *worker, const struct worker_job *job,
 static _Noreturn void work(struct worker *worker)
 {
     for (;;) {
-        struct worker_job job;
+        struct worker_job job = {0};
         int connection = take_job(worker, &job);
 
         serve(worker, &job, connection);
