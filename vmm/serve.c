@@ -322,18 +322,19 @@ bool serve_unasked(struct mayfly *vm, uint64_t now_ns,
                    struct mayfly_result *result)
 {
     uint64_t before = vm->vsock.stats.in_bytes;
-    bool ended;
+    bool ended = serve_all(vm, result);
 
-    vsock_set_quiet(&vm->vsock, false);
-    ended = serve_all(vm, result);
     if (now_ns >= vm->look_ns) {
         vm->computes_on = true;
         vm->look_ns = UINT64_MAX;
     } else if (vm->vsock.stats.in_bytes != before) {
         /* Was it about to wait? Then it will not be seen here again. */
         vm->look_ns = now_ns + LOOK_NS;
+    } else {
+        return ended;
     }
-    return ended;
+    vsock_set_quiet(&vm->vsock, false);
+    return serve_all(vm, result) || ended;
 }
 
 /* Nobody is to be served any more. */
