@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Bytes of others in JSON strings. */
-#include <string.h>
-
 #include "vmm/cli.h"
 
 size_t cli_escape_json(unsigned char byte, char *to)
@@ -17,7 +15,9 @@ size_t cli_escape_json(unsigned char byte, char *to)
         to[0] = (char)byte;
         return 1;
     }
-    memcpy(to, "\\u00", 4);
+    to[0] = '\\';
+    to[1] = 'u';
+    to[2] = to[3] = '0';
     to[4] = digits[byte >> 4];
     to[5] = digits[byte & 15];
     return CLI_ESCAPED_BYTES;

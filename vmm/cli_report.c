@@ -30,7 +30,7 @@ void report_summary(FILE *to, const struct cli_run *run)
 
 static void put_json_string(FILE *to, const char *text)
 {
-    char escaped[CLI_ESCAPED_BYTES];
+    char escaped[CLI_ESCAPED_BYTES] = {0};
 
     fputc('"', to);
     for (; *text; text++)

@@ -211,20 +211,22 @@ Test(serve_admin, counts_what_became_of_each_connection)
         serve("/", 200);
     serve("/crash", 502);
     serve("/crash", 502);
+    serve("/exit", 502);
     serve("/hang", 504);
 
-    await_metric("connection_duration_seconds_count", 23);
-    assert_metric("accepted_connections_total", 23);
+    await_metric("connection_duration_seconds_count", 24);
+    assert_metric("accepted_connections_total", 24);
     assert_metric("connections_total{end=\"served\"}", 20);
     assert_metric("connections_total{end=\"crashed\"}", 2);
+    assert_metric("connections_total{end=\"exited\"}", 1);
     assert_metric("connections_total{end=\"timed-out\"}", 1);
-    assert_metric("error_responses_total{code=\"502\"}", 2);
+    assert_metric("error_responses_total{code=\"502\"}", 3);
     assert_metric("error_responses_total{code=\"503\"}", 0);
     assert_metric("error_responses_total{code=\"504\"}", 1);
-    assert_metric("queue_duration_seconds_count", 23);
-    assert_metric("vm_duration_seconds_count", 23);
-    assert_metric("vm_duration_seconds_bucket{le=\"0.25\"}", 22);
-    assert_metric("resets_total", 23);
+    assert_metric("queue_duration_seconds_count", 24);
+    assert_metric("vm_duration_seconds_count", 24);
+    assert_metric("vm_duration_seconds_bucket{le=\"0.25\"}", 23);
+    assert_metric("resets_total", 24);
     assert_metric("starts_total{kind=\"cold\"}", 1);
     assert_metric("starts_total{kind=\"warm\"}", 2);
     assert_metric("worker_deaths_total", 0);
@@ -232,17 +234,18 @@ Test(serve_admin, counts_what_became_of_each_connection)
     assert_metric("sent_bytes_total", (double)answer_bytes);
     await_metric("workers{state=\"idle\"}", 2);
     assert_metric("open_connections{state=\"served\"}", 0);
-    cr_assert_geq(metric("reset_pages_total"), 23);
-    cr_assert_geq(metric("exits_total"), 23);
+    cr_assert_geq(metric("reset_pages_total"), 24);
+    cr_assert_geq(metric("exits_total"), 24);
 
     stop();
-    cr_assert_eq(read_log(log_path), 23);
+    cr_assert_eq(read_log(log_path), 24);
     cr_assert_eq(count_lines("\"end\": \"served\", \"status\": null"), 20);
+    cr_assert_eq(count_lines("\"end\": \"exited\", \"status\": 502"), 1);
     cr_assert_eq(count_lines("\"end\": \"crashed\", \"status\": 502"), 2);
     cr_assert_eq(count_lines("\"request\": \"GET /hang HTTP/1.1\""), 1);
     cr_assert_eq(count_lines("\"end\": \"timed-out\", \"status\": 504"), 1);
-    cr_assert_eq(count_lines("\"client\": \"unix\""), 23);
-    cr_assert_eq(count_lines("\"id\": 23, "), 1);
+    cr_assert_eq(count_lines("\"client\": \"unix\""), 24);
+    cr_assert_eq(count_lines("\"id\": 24, "), 1);
     unlink(log_path);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A line of the access log: what a connection's record looks like in JSON. */
 #include <stdio.h>
-#include <string.h>
 
 #include "vmm/cli.h"
 #include "vmm/server/access_log.h"
@@ -42,10 +41,8 @@ static size_t put_request(char *to, const struct connection_record *record)
     const char *text = record->request;
     size_t left = text ? record->request_bytes : 0, at = 0;
 
-    if (left == 0) {
-        memcpy(to, "null", 4);
-        return 4;
-    }
+    if (left == 0)
+        return (size_t)sprintf(to, "null");
     for (; left && is_line_end(*text); left--)
         text++;
     if (left > REQUEST_BYTES)

@@ -58,14 +58,17 @@ static int take_disks(struct boot_link *link, const int *fds, unsigned count)
         return -EPROTO;
     }
     for (unsigned i = 0; i < count; i++) {
-        bool is_files = i == guest->disk_count;
+        struct mayfly_disk *disk = &link->made.disks[i];
 
-        link->made.disks[i] = (struct mayfly_disk){
+        *disk = (struct mayfly_disk){
             .fd = fds[i],
             .read_only = true,
-            .id = is_files ? "files" : guest->disks[i].id,
-            .rate = is_files ? (struct mayfly_rate){0} : guest->disks[i].rate,
+            .id = "files",
         };
+        if (i == guest->disk_count)
+            continue;
+        disk->id = guest->disks[i].id;
+        disk->rate = guest->disks[i].rate;
     }
     link->made.disk_count = count;
     return 0;
@@ -103,7 +106,7 @@ static int finish(struct boot_link *link, const struct boot_report *report)
 
 int boot_hear(struct boot_link *link, int *status)
 {
-    struct boot_report report;
+    struct boot_report report = {0};
     int fds[CHILD_FDS_MAX];
     unsigned count = CHILD_FDS_MAX;
     int result =

@@ -46,15 +46,17 @@ void text_break_date(uint64_t seconds, struct text_date *date)
 
 void text_write_http_date(uint64_t seconds, char to[TEXT_HTTP_DATE_BYTES])
 {
-    static const char days[] = "SunMonTueWedThuFriSat";
-    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed",
+                                    "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr",
+                                       "May", "Jun", "Jul", "Aug",
+                                       "Sep", "Oct", "Nov", "Dec"};
     struct text_date date;
 
     text_break_date(seconds, &date);
-    snprintf(to, TEXT_HTTP_DATE_BYTES,
-             "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT", &days[3 * date.weekday],
-             date.day, &months[3 * (date.month - 1)], date.year, date.hour,
-             date.minute, date.second);
+    snprintf(to, TEXT_HTTP_DATE_BYTES, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+             days[date.weekday], date.day, months[date.month - 1], date.year,
+             date.hour, date.minute, date.second);
 }
 
 /* ---- Addresses ----------------------------------------------------------- */
@@ -94,5 +96,5 @@ void text_write_address(const struct sockaddr *address, socklen_t bytes,
     else if (storage.ss_family == AF_INET6 && bytes >= sizeof(*ip6))
         write_ip6(&ip6->sin6_addr, ip6->sin6_port, to);
     else if (storage.ss_family == AF_UNIX && bytes >= sizeof(sa_family_t))
-        strcpy(to, "unix");
+        snprintf(to, TEXT_ADDRESS_BYTES, "unix");
 }
