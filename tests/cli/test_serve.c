@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -408,6 +409,73 @@ Test(serve, a_worker_holds_its_vm_and_one_socket)
                       process);
     for (unsigned i = 0; i < 3; i++)
         close(waiting[i]);
+    stop();
+}
+
+/* Whether a text is anywhere in a process's memory. */
+static bool has_in_memory(const char *process, const char *text)
+{
+    static char part[1 << 20];
+    unsigned long from, to;
+    char name[64], line[512];
+    bool found = false;
+
+    snprintf(name, sizeof(name), "/proc/%s/mem", process);
+    int memory = open(name, O_RDONLY | O_CLOEXEC);
+    snprintf(name, sizeof(name), "/proc/%s/maps", process);
+    FILE *maps = fopen(name, "re");
+    cr_assert(memory >= 0 && maps, "%s: %s", process, strerror(errno));
+    while (!found && fgets(line, sizeof(line), maps)) {
+        if (sscanf(line, "%lx-%lx rw", &from, &to) != 2)
+            continue;
+        while (!found && from < to) {
+            size_t bytes = to - from < sizeof(part) ? to - from : sizeof(part);
+            ssize_t got = pread(memory, part, bytes, (off_t)from);
+
+            found = got > 0 && memmem(part, (size_t)got, text, strlen(text));
+            from += bytes;
+        }
+    }
+    fclose(maps);
+    close(memory);
+    return found;
+}
+
+/* One that waits: those that are spent have gone meanwhile. */
+static void find_idle_worker(char *process, size_t room)
+{
+    char before[16] = "";
+
+    for (find_worker(process, room); strcmp(process, before) != 0;
+         find_worker(process, room)) {
+        snprintf(before, sizeof(before), "%.15s", process);
+        usleep(100000);
+    }
+}
+
+Test(serve, a_worker_has_nothing_of_others_connections)
+{
+    /* Put together here, so that it is nowhere else. */
+    char secret[32], request[128], process[16], self[16];
+    int fd;
+
+    snprintf(secret, sizeof(secret), "s%de%dcret", 4711, getpid());
+    START("--workers", "2", "--pool", "0", "--access-log", "/dev/null",
+          "function-mmap.elf");
+    snprintf(request, sizeof(request), "/%s", secret);
+    get(request); /* it is logged */
+    snprintf(request, sizeof(request), "GET /slow?2000 HTTP/1.1\r\nX: %s\r\n",
+             secret);
+    fd = connect_server();
+    cr_assert_gt(send(fd, request, strlen(request), 0), 0);
+    /* Each worker is made anew, of a process that has had all that. */
+    assert_got("/fresh", "clean");
+    get("/");
+    find_idle_worker(process, sizeof(process));
+    snprintf(self, sizeof(self), "%d", server);
+    cr_assert(has_in_memory(self, secret), "the test does not see it");
+    cr_assert_not(has_in_memory(process, secret));
+    close(fd);
     stop();
 }
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -62,6 +63,7 @@ int access_log_open(struct access_log *log, const char *path)
         return fd;
     }
     log->fd = fd;
+    (void)madvise(log->buffer, sizeof(log->buffer), MADV_WIPEONFORK);
     return 0;
 }
 

@@ -28,7 +28,8 @@ struct access_log {
     bool failing;  /* it was said that it does not work */
     uint64_t lost; /* lines */
     size_t used;   /* bytes of the buffer */
-    char buffer[ACCESS_LOG_BUFFER_BYTES];
+    char buffer[ACCESS_LOG_BUFFER_BYTES]
+        __attribute__((aligned(4096))); /* no child inherits it */
 };
 
 /*
