@@ -60,6 +60,16 @@ static int hooked_gmem_map(const struct gmem *guest, gpa_t at, size_t bytes,
     return error;
 }
 
+/* Whether a piece of what the host is to move lies within something. */
+static inline bool lies_in(const struct iovec *iov, const void *start,
+                           size_t bytes)
+{
+    const uint8_t *from = start, *at = iov->iov_base;
+
+    return at >= from && at <= from + bytes &&
+           iov->iov_len <= bytes - (size_t)(at - from);
+}
+
 /* A sink for what the device says of its guest. */
 static void ignore_line(enum log_level level, const char *line)
 {

@@ -76,14 +76,6 @@ static int hooked_os_ioctl(int fd, unsigned long request, uintptr_t argument)
     return answers && script_below(answers, 8) == 1 ? -EINVAL : 0;
 }
 
-static bool lies_in(const struct iovec *iov, const void *start, size_t bytes)
-{
-    const uint8_t *from = start, *at = iov->iov_base;
-
-    return at >= from && at <= from + bytes &&
-           iov->iov_len <= bytes - (size_t)(at - from);
-}
-
 /* What the host says to moving `bytes` bytes. */
 static ssize_t answer_host(uint64_t bytes)
 {

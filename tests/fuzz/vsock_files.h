@@ -151,14 +151,6 @@ static ssize_t answer_host(uint64_t bytes)
     }
 }
 
-static bool lies_in(const struct iovec *iov, const void *start, size_t bytes)
-{
-    const uint8_t *from = start, *at = iov->iov_base;
-
-    return at >= from && at <= from + bytes &&
-           iov->iov_len <= bytes - (size_t)(at - from);
-}
-
 static ssize_t hooked_os_readv(int fd, const struct iovec *iov, int count)
 {
     const struct vsock_stream *stream = stream_of(fd);

@@ -10,18 +10,13 @@
 #include "virtio/net.h"
 #include "vmm/base/os.h"
 
-#define RAM_BASE      UINT64_C(0x100000)
-#define RAM_BYTES     UINT64_C(0x400000)
-#define EVENTS        RAM_BASE
-#define QUEUE(n)      (RAM_BASE + 0x10000 * (1 + (n)))
-#define DESC(n)       QUEUE(n)
-#define AVAIL(n)      (QUEUE(n) + 0x4000)
-#define USED(n)       (QUEUE(n) + 0x8000)
-#define RX_DATA       (RAM_BASE + 0x100000)
-#define TX_DATA       (RAM_BASE + 0x200000)
+static struct net net;
+
+#define DRIVEN        net.dev
+#define DRIVEN_QUEUES NET_QUEUES
+#include "tests/unit/ring_driver.h"
+
 #define CTRL_DATA     (RAM_BASE + 0x300000)
-#define NEXT          VRING_DESC_F_NEXT
-#define WRITE         VRING_DESC_F_WRITE
 #define UNTOUCHED     0xee
 #define FEATURE(name) NET_FEATURE(name)
 #define EVENT_IDX     (UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
@@ -151,52 +146,13 @@ static inline struct link_frame *arrive(size_t bytes)
     return arrive_for(our_mac, bytes);
 }
 
-/* ---- The driver's memory ------------------------------------------------ */
+/* ---- The device --------------------------------------------------------- */
 
-static _Alignas(4096) uint8_t ram[RAM_BYTES];
-static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
-    .count = 1,
-};
-static struct event_word events;
-static struct net net;
 static struct net_backend *backend; /* NULL: the link */
-static unsigned next_desc[NET_QUEUES];
-static uint16_t seen[NET_QUEUES]; /* used elements that the driver saw */
-static unsigned lines;            /* of log */
-
-static inline void *at(uint64_t address)
-{
-    return ram + (address - RAM_BASE);
-}
-
-static inline void count_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-    lines++;
-}
 
 static inline void bring_up(uint64_t features)
 {
-    memset(ram, 0, 0x100000);
-    memset(next_desc, 0, sizeof(next_desc));
-    memset(seen, 0, sizeof(seen));
-    cr_assert_eq(event_init(&events, &mem, gpa(EVENTS)), 0);
-    vdev_bind(&net.dev, &mem, &events, 3, NULL);
-    vdev_set_status(&net.dev, 0);
-    vdev_set_status(&net.dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-    vdev_set_status(&net.dev, VIRTIO_CONFIG_S_DRIVER);
-    vdev_set_features(&net.dev, features);
-    vdev_set_status(&net.dev, VIRTIO_CONFIG_S_FEATURES_OK);
-    cr_assert(net.dev.status & VIRTIO_CONFIG_S_FEATURES_OK);
-    for (unsigned i = 0; i < NET_QUEUES; i++) {
-        struct virtq_layout layout = {gpa(DESC(i)), gpa(AVAIL(i)), gpa(USED(i)),
-                                      net.dev.queue_size_max[i]};
-
-        cr_assert_eq(vdev_enable_queue(&net.dev, i, &layout), 0);
-    }
-    vdev_set_status(&net.dev, VIRTIO_CONFIG_S_DRIVER_OK);
+    bring_up_with(features);
     cr_assert_eq(vdev_serve(&net.dev), 0);
     net.dev.events_sent = 0;
 }
@@ -246,84 +202,9 @@ static inline void serve(void)
     cr_assert_eq(vdev_serve(&net.dev), 0);
 }
 
-/* ---- The driver's rings ------------------------------------------------- */
-
 static inline uint32_t queue_size(unsigned q)
 {
     return net.dev.queues[q].size;
-}
-
-static inline struct vring_desc *desc(unsigned q, unsigned n)
-{
-    return (struct vring_desc *)at(DESC(q)) + n % net.dev.queue_size_max[q];
-}
-
-/* Adds a buffer to the chain that is being made. */
-static inline void add(unsigned q, uint64_t address, uint64_t bytes,
-                       unsigned flags)
-{
-    unsigned n = next_desc[q]++;
-
-    *desc(q, n) =
-        (struct vring_desc){address, (uint32_t)bytes, (uint16_t)(flags | NEXT),
-                            (uint16_t)((n + 1) % net.dev.queue_size_max[q])};
-}
-
-/* The chain from descriptor `head` to the last one added is available. */
-static inline void submit(unsigned q, unsigned head)
-{
-    struct vring_avail *avail = at(AVAIL(q));
-    unsigned size = net.dev.queue_size_max[q];
-
-    desc(q, next_desc[q] - 1)->flags &= (uint16_t)~NEXT;
-    avail->ring[avail->idx % size] = (uint16_t)(head % size);
-    avail->idx++;
-}
-
-static inline void post(unsigned q, uint64_t address, uint64_t bytes,
-                        unsigned flags)
-{
-    unsigned head = next_desc[q];
-
-    add(q, address, bytes, flags);
-    submit(q, head);
-}
-
-static inline uint16_t used_count(unsigned q)
-{
-    return ((struct vring_used *)at(USED(q)))->idx;
-}
-
-/* Used element `n` since the start. */
-static inline struct vring_used_elem used_elem(unsigned q, unsigned n)
-{
-    struct vring_used *used = at(USED(q));
-
-    return used->ring[n % net.dev.queue_size_max[q]];
-}
-
-/* The driver wants to be told when the used index passes `index`. */
-static inline void want_event(unsigned q, uint16_t index)
-{
-    struct vring_avail *avail = at(AVAIL(q));
-
-    avail->ring[net.dev.queue_size_max[q]] = index;
-}
-
-static inline uint16_t avail_event(unsigned q)
-{
-    struct vring_used *used = at(USED(q));
-
-    return *(uint16_t *)&used->ring[net.dev.queue_size_max[q]];
-}
-
-/* Whether making one more chain available will make the driver kick. */
-static inline bool kicks_next(unsigned q)
-{
-    struct vring_avail *avail = at(AVAIL(q));
-
-    return vring_need_event(avail_event(q), (uint16_t)(avail->idx + 1),
-                            avail->idx);
 }
 
 /* ---- Frames and commands ------------------------------------------------ */

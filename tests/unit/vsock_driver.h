@@ -15,18 +15,13 @@
 #include "virtio/vsock.h"
 #include "vmm/base/os.h"
 
-#define RAM_BASE   UINT64_C(0x100000)
-#define RAM_BYTES  UINT64_C(0x400000)
-#define EVENTS     RAM_BASE
-#define QUEUE(n)   (RAM_BASE + 0x10000 * (1 + (n)))
-#define DESC(n)    QUEUE(n)
-#define AVAIL(n)   (QUEUE(n) + 0x4000)
-#define USED(n)    (QUEUE(n) + 0x8000)
-#define RX_DATA    (RAM_BASE + 0x100000)
-#define TX_DATA    (RAM_BASE + 0x200000)
+static struct vsock vsock;
+
+#define DRIVEN        vsock.dev
+#define DRIVEN_QUEUES VSOCK_QUEUES
+#include "tests/unit/ring_driver.h"
+
 #define EVENT_DATA (RAM_BASE + 0x300000)
-#define WRITE      VRING_DESC_F_WRITE
-#define NEXT       VRING_DESC_F_NEXT
 #define HEADER     VSOCK_HEADER_BYTES
 #define RX_ROOM    (8192u + HEADER) /* of each receive buffer */
 #define RX_PLACES  64u              /* receive buffers in turn */
@@ -49,88 +44,14 @@ enum {
 
 typedef struct virtio_vsock_hdr header_t;
 
-static _Alignas(4096) uint8_t ram[RAM_BYTES];
-static const struct gmem mem = {
-    .regions = {{RAM_BASE, RAM_BYTES, ram}},
-    .count = 1,
-};
-static struct event_word events;
-static struct vsock vsock;
-static unsigned next_desc[VSOCK_QUEUES];
-static uint16_t seen[VSOCK_QUEUES]; /* used elements that the driver saw */
-static unsigned posted;             /* receive buffers so far */
-static unsigned lines;              /* of log */
+static unsigned posted; /* receive buffers so far */
 
-static inline void *at(uint64_t address)
-{
-    return ram + (address - RAM_BASE);
-}
-
-static inline void count_line(enum log_level level, const char *line)
-{
-    (void)level;
-    (void)line;
-    lines++;
-}
-
-/* ---- Rings -------------------------------------------------------------- */
-
-static inline struct vring_desc *desc(unsigned q, unsigned n)
-{
-    return (struct vring_desc *)at(DESC(q)) + n % vsock.dev.queue_size_max[q];
-}
-
-/* Adds a buffer to the chain that is being made. */
-static inline void add(unsigned q, uint64_t address, uint64_t bytes,
-                       unsigned flags)
-{
-    unsigned n = next_desc[q]++;
-
-    *desc(q, n) =
-        (struct vring_desc){address, (uint32_t)bytes, (uint16_t)(flags | NEXT),
-                            (uint16_t)((n + 1) % vsock.dev.queue_size_max[q])};
-}
-
-/* The chain from descriptor `head` to the last one added is available. */
-static inline void submit(unsigned q, unsigned head)
-{
-    struct vring_avail *avail = at(AVAIL(q));
-    unsigned size = vsock.dev.queue_size_max[q];
-
-    desc(q, next_desc[q] - 1)->flags &= (uint16_t)~NEXT;
-    avail->ring[avail->idx % size] = (uint16_t)(head % size);
-    avail->idx++;
-}
-
-static inline uint16_t used_count(unsigned q)
-{
-    return ((struct vring_used *)at(USED(q)))->idx;
-}
-
-static inline struct vring_used_elem used_elem(unsigned q, unsigned n)
-{
-    struct vring_used *used = at(USED(q));
-
-    return used->ring[n % vsock.dev.queue_size_max[q]];
-}
-
-/* Whether the driver is to kick for one more chain. */
-static inline bool kicks_next(unsigned q)
-{
-    struct vring_avail *avail = at(AVAIL(q));
-    struct vring_used *used = at(USED(q));
-    uint16_t event = *(uint16_t *)&used->ring[vsock.dev.queue_size_max[q]];
-
-    return vring_need_event(event, (uint16_t)(avail->idx + 1), avail->idx);
-}
+/* ---- Buffers ------------------------------------------------------------ */
 
 static inline void post_rx_of(uint64_t bytes)
 {
-    unsigned head = next_desc[VSOCK_RX];
-    uint64_t address = RX_DATA + posted++ % RX_PLACES * UINT64_C(0x4000);
-
-    add(VSOCK_RX, address, bytes, WRITE);
-    submit(VSOCK_RX, head);
+    post(VSOCK_RX, RX_DATA + posted++ % RX_PLACES * UINT64_C(0x4000), bytes,
+         WRITE);
 }
 
 static inline void post_rx(unsigned count)
@@ -141,10 +62,7 @@ static inline void post_rx(unsigned count)
 
 static inline void post_event(void)
 {
-    unsigned head = next_desc[VSOCK_EVENT];
-
-    add(VSOCK_EVENT, EVENT_DATA, 4, WRITE);
-    submit(VSOCK_EVENT, head);
+    post(VSOCK_EVENT, EVENT_DATA, 4, WRITE);
 }
 
 /* ---- The device --------------------------------------------------------- */
@@ -170,25 +88,8 @@ static inline void serve(void)
 
 static inline void bring_up(void)
 {
-    memset(ram, 0, 0x100000);
-    memset(next_desc, 0, sizeof(next_desc));
-    memset(seen, 0, sizeof(seen));
     posted = 0;
-    cr_assert_eq(event_init(&events, &mem, gpa(EVENTS)), 0);
-    vdev_bind(&vsock.dev, &mem, &events, 3, NULL);
-    vdev_set_status(&vsock.dev, 0);
-    vdev_set_status(&vsock.dev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-    vdev_set_status(&vsock.dev, VIRTIO_CONFIG_S_DRIVER);
-    vdev_set_features(&vsock.dev, vsock.dev.offered);
-    vdev_set_status(&vsock.dev, VIRTIO_CONFIG_S_FEATURES_OK);
-    cr_assert(vsock.dev.status & VIRTIO_CONFIG_S_FEATURES_OK);
-    for (unsigned i = 0; i < VSOCK_QUEUES; i++) {
-        struct virtq_layout layout = {gpa(DESC(i)), gpa(AVAIL(i)), gpa(USED(i)),
-                                      vsock.dev.queue_size_max[i]};
-
-        cr_assert_eq(vdev_enable_queue(&vsock.dev, i, &layout), 0);
-    }
-    vdev_set_status(&vsock.dev, VIRTIO_CONFIG_S_DRIVER_OK);
+    bring_up_with(vsock.dev.offered);
 }
 
 static inline void make_device(struct vsock_options options)
