@@ -35,7 +35,10 @@ int cmd_doctor(int argc, char **argv);
 __attribute__((__format__(__printf__, 2, 3))) int
 cli_fail(int status, const char *format, ...);
 
-/* A usage error: the message, and where to find help. Returns CLI_FAILED. */
+/*
+ * A usage error: the message, and where to find help; NULL is the subcommand
+ * that runs. Returns CLI_FAILED.
+ */
 __attribute__((__format__(__printf__, 2, 3))) int
 cli_misuse(const char *command, const char *format, ...);
 

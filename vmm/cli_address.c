@@ -47,7 +47,7 @@ static bool parse_prefixed(int family, char *text, unsigned *prefix)
 
 static int refuse(const char *key, const char *value, const char *such_as)
 {
-    return cli_misuse("run", "--net takes %s= such as %s, not '%s'", key,
+    return cli_misuse(NULL, "--net takes %s= such as %s, not '%s'", key,
                       such_as, value);
 }
 
@@ -56,7 +56,7 @@ static int take_ip4(const char *value, struct cli_addresses *addresses)
     char text[CLI_WORD_BYTES] = "";
 
     if (addresses->dhcp || addresses->ip4[0])
-        return cli_misuse("run", "--net takes ip= once");
+        return cli_misuse(NULL, "--net takes ip= once");
     if (strcmp(value, "dhcp") == 0) {
         addresses->dhcp = true;
         return CLI_OK;
@@ -74,7 +74,7 @@ static int take_ip6(const char *value, struct cli_addresses *addresses)
     char text[CLI_WORD_BYTES] = "";
 
     if (addresses->ip6[0])
-        return cli_misuse("run", "--net takes ip6= once");
+        return cli_misuse(NULL, "--net takes ip6= once");
     snprintf(text, sizeof(text), "%s", value);
     if (strlen(value) >= sizeof(text) ||
         !parse_prefixed(AF_INET6, text, &addresses->prefix6))
@@ -88,7 +88,7 @@ static int take_plain(const char *key, int family, const char *value,
                       const char *such_as, char to[CLI_ADDRESS_BYTES])
 {
     if (to[0])
-        return cli_misuse("run", "--net takes %s= once", key);
+        return cli_misuse(NULL, "--net takes %s= once", key);
     if (strlen(value) >= CLI_ADDRESS_BYTES || !is_address(family, value))
         return refuse(key, value, such_as);
     snprintf(to, CLI_ADDRESS_BYTES, "%s", value);
@@ -100,7 +100,7 @@ static int take_name_server(const char *value, struct cli_addresses *addresses)
     unsigned count = addresses->name_server_count;
 
     if (count == CLI_NAME_SERVERS_MAX)
-        return cli_misuse("run", "--net takes dns= %d times at most",
+        return cli_misuse(NULL, "--net takes dns= %d times at most",
                           CLI_NAME_SERVERS_MAX);
     if (strlen(value) >= CLI_ADDRESS_BYTES ||
         (!is_address(AF_INET, value) && !is_address(AF_INET6, value)))
@@ -150,11 +150,11 @@ static bool is_neighbour(const struct cli_addresses *addresses)
 int cli_settle_addresses(const struct cli_addresses *addresses)
 {
     if (addresses->gateway4[0] && !addresses->ip4[0])
-        return cli_misuse("run", "--net: gw= needs an ip= with an address");
+        return cli_misuse(NULL, "--net: gw= needs an ip= with an address");
     if (addresses->gateway6[0] && !addresses->ip6[0])
-        return cli_misuse("run", "--net: gw6= needs an ip6=");
+        return cli_misuse(NULL, "--net: gw6= needs an ip6=");
     if (addresses->gateway4[0] && !is_neighbour(addresses))
-        return cli_misuse("run", "--net: gw=%s is not within ip=%s/%u",
+        return cli_misuse(NULL, "--net: gw=%s is not within ip=%s/%u",
                           addresses->gateway4, addresses->ip4,
                           addresses->prefix4);
     return CLI_OK;

@@ -92,7 +92,7 @@ int cli_parse_connect(char *text, unsigned index, struct cli_connect *connect)
 
     *connect = (struct cli_connect){.is_ipv6 = false};
     if (!cut_port(text, &host, &port))
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "--allow-connect takes HOST:PORT, with an IPv6 "
                           "address in brackets, not '%s'",
                           text);

@@ -24,15 +24,15 @@ static int take_word(const char *word, struct cli_disk *disk)
     } else if (strncmp(word, "id=", 3) == 0) {
         disk->id = word + 3;
         if (!*disk->id || strlen(disk->id) > MAYFLY_DISK_ID_BYTES)
-            return cli_misuse("run", "--disk takes id= of 1 to %d bytes",
+            return cli_misuse(NULL, "--disk takes id= of 1 to %d bytes",
                               MAYFLY_DISK_ID_BYTES);
     } else if (strncmp(word, "mount=", 6) == 0) {
         disk->mount = word + 6;
         if (*disk->mount != '/' || strlen(disk->mount) >= CLI_GUEST_PATH_BYTES)
-            return cli_misuse("run", "--disk takes mount= and an absolute "
-                                     "path of the guest");
+            return cli_misuse(NULL, "--disk takes mount= and an absolute "
+                                    "path of the guest");
     } else {
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "--disk takes FILE[,ro][,mount=PATH][,id=NAME]"
                           "[,direct][,iops=N][,bps=N], not '%s'",
                           word);
@@ -47,11 +47,11 @@ int cli_parse_disk(char *text, struct cli_disk *disk)
 
     *disk = (struct cli_disk){.path = word};
     if (!*word)
-        return cli_misuse("run", "--disk needs a file");
+        return cli_misuse(NULL, "--disk needs a file");
     while (!status && (word = strsep(&rest, ",")) != NULL)
         status = take_word(word, disk);
     if (!status && disk->direct && disk->mount)
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "--disk takes mount= or direct, not both: the "
                           "guest's file system writes superblocks and its "
                           "journal from memory that is not aligned as direct "

@@ -69,17 +69,17 @@ static bool is_zero_mac(const uint8_t mac[6])
 static int take_mac(const char *value, struct cli_net *net)
 {
     if (!is_zero_mac(net->mac))
-        return cli_misuse("run", "--net takes mac= once");
+        return cli_misuse(NULL, "--net takes mac= once");
     if (!parse_mac(value, net->mac))
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "--net takes mac= such as 02:00:00:00:00:01, "
                           "not '%s'",
                           value);
     if (net->mac[0] & 1)
-        return cli_misuse("run", "mac=%s is an address of many (multicast)",
+        return cli_misuse(NULL, "mac=%s is an address of many (multicast)",
                           value);
     if (is_zero_mac(net->mac))
-        return cli_misuse("run", "mac=%s is nobody's address", value);
+        return cli_misuse(NULL, "mac=%s is nobody's address", value);
     return CLI_OK;
 }
 
@@ -89,9 +89,9 @@ static int take_mtu(const char *value, struct cli_net *net)
     unsigned long mtu;
 
     if (net->mtu)
-        return cli_misuse("run", "--net takes mtu= once");
+        return cli_misuse(NULL, "--net takes mtu= once");
     if (!parse_decimal(value, max, &mtu) || mtu < MTU_MIN)
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "--net takes mtu= of %d to %lu bytes here, not '%s'",
                           MTU_MIN, max, value);
     net->mtu = (uint16_t)mtu;
@@ -111,21 +111,21 @@ static int take_kind(char *word, struct cli_net *net)
         net->kind = CLI_NET_TAP;
         net->name = word + 4;
         if (!*net->name || strlen(net->name) >= IFNAMSIZ)
-            return cli_misuse("run", "--net takes tap= of 1 to %d bytes",
+            return cli_misuse(NULL, "--net takes tap= of 1 to %d bytes",
                               IFNAMSIZ - 1);
         return CLI_OK;
     }
     if (strncmp(word, "fd=", 3) == 0) {
         net->kind = CLI_NET_FD;
         if (!parse_decimal(word + 3, 1u << 20, &fd) || fd <= STDERR_FILENO)
-            return cli_misuse("run",
+            return cli_misuse(NULL,
                               "--net takes fd= of a descriptor from 3 on, "
                               "not '%s'",
                               word + 3);
         net->fd = (int)fd;
         return CLI_OK;
     }
-    return cli_misuse("run", "--net needs tap=NAME, user or fd=N, not '%s'",
+    return cli_misuse(NULL, "--net needs tap=NAME, user or fd=N, not '%s'",
                       word);
 }
 
@@ -225,7 +225,7 @@ int cli_parse_forward(const char *text, struct cli_forward *forward)
     *forward = (struct cli_forward){.udp = false};
     if (length < (int)sizeof(words) && parse_forward(words, forward))
         return CLI_OK;
-    return cli_misuse("run",
+    return cli_misuse(NULL,
                       "-p takes [ADDR:]HOST:GUEST[/tcp|/udp], with an IPv6 "
                       "ADDR in brackets, not '%s'",
                       text);
@@ -239,12 +239,12 @@ int cli_settle_nets(const struct cli_net *nets, unsigned count,
     for (unsigned i = 0; i < count; i++)
         users += nets[i].kind == CLI_NET_USER;
     if (users > 1)
-        return cli_misuse("run", "--net user is possible once");
+        return cli_misuse(NULL, "--net user is possible once");
     if (forward_count && count > 0 && !users)
-        return cli_misuse("run", "-p works without --net, or with --net user");
+        return cli_misuse(NULL, "-p works without --net, or with --net user");
     for (unsigned i = 0; i < forward_count; i++)
         if (forwards[i].udp && !users)
-            return cli_misuse("run", "-p with /udp works with --net user only");
+            return cli_misuse(NULL, "-p with /udp works with --net user only");
     return CLI_OK;
 }
 

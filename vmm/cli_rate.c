@@ -54,9 +54,9 @@ int cli_parse_rate(const char *option, const char *ops_name, const char *word,
     if (!value)
         return CLI_OTHER;
     if (*limit)
-        return cli_misuse("run", "%s takes %s= once", option, name);
+        return cli_misuse(NULL, "%s takes %s= once", option, name);
     if (!cli_parse_number(value, 1000, limit))
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "%s takes %s= of a number a second, such as 500 or "
                           "10M, not '%s'",
                           option, name, value);

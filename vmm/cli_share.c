@@ -13,7 +13,7 @@
 
 static int say_usage(const char *wrong)
 {
-    return cli_misuse("run",
+    return cli_misuse(NULL,
                       "--share takes HOSTDIR[,rw][,iops=N][,bps=N]:/PATH, not "
                       "'%s'",
                       wrong);
@@ -78,10 +78,10 @@ int cli_parse_share(char *text, struct cli_share *share)
          end > separator + 1 && *end == '/'; end--)
         *end = '\0';
     if (!*share->directory)
-        return cli_misuse("run", "--share needs a directory");
+        return cli_misuse(NULL, "--share needs a directory");
     if (!is_plain_path(share->path) ||
         strlen(share->path) >= CLI_GUEST_PATH_BYTES)
-        return cli_misuse("run",
+        return cli_misuse(NULL,
                           "--share needs a plain path in the guest, such as "
                           "/data, not '%s'",
                           share->path);

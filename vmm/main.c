@@ -48,10 +48,15 @@ int cli_fail(int status, const char *format, ...)
     return status;
 }
 
+/* The subcommand that runs. */
+static const char *running = "run";
+
 int cli_misuse(const char *command, const char *format, ...)
 {
     va_list args;
 
+    if (!command)
+        command = running;
     fprintf(stderr, "mayfly %s: ", command);
     va_start(args, format);
     vfprintf(stderr, format, args);
@@ -111,8 +116,10 @@ static int dispatch(int argc, char **argv)
         return CLI_OK;
     }
     for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            running = commands[i].name;
             return commands[i].run(argc - 1, argv + 1);
+        }
     return cli_fail(CLI_FAILED, "no command '%s'; try 'mayfly --help'",
                     argv[1]);
 }
