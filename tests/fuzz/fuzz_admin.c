@@ -12,6 +12,7 @@
 #include "tests/fuzz/script.h"
 #include "vmm/server/admin_answer.c"
 #include "vmm/server/admin_request.c"
+#include "vmm/server/text.c"
 
 #define ANSWERS 64u
 
