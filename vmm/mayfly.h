@@ -15,8 +15,10 @@
  *
  * A VM belongs to one thread at a time; only mayfly_stop may be called from
  * elsewhere. Several VMs may live in one process. The library uses the signal
- * MAYFLY_KICK_SIGNAL, for which it installs a handler. SIGPIPE is to be
- * ignored: output and stream networks write to files whose reader may go away.
+ * MAYFLY_KICK_SIGNAL, for which it installs a handler; after a run it may still
+ * interrupt a system call of the thread that ran the VM (EINTR), once. SIGPIPE
+ * is to be ignored: output and stream networks write to files whose reader may
+ * go away.
  *
  * Functions that can fail return 0 or a negative errno, and write what was
  * attempted, on what, and why it failed to `error`, room for
