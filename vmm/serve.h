@@ -56,9 +56,9 @@ MUST_CHECK int serve_wait(struct mayfly *vm, uint64_t seen, uint64_t until_ns,
 void serve_begin(struct mayfly *vm);
 
 /*
- * serve_all() at a tick, for such a guest: it computes. If it has sent something
- * it does make kicks for the rest of the run; and if it then computes on for
- * 1 ms, it is looked at that soon in later runs.
+ * serve_all() at a tick, for such a guest: it computes. If it has sent
+ * something it does make kicks for the rest of the run; and if it then computes
+ * on for 1 ms, it is looked at that soon in later runs.
  */
 MUST_CHECK bool serve_unasked(struct mayfly *vm, uint64_t now_ns,
                               struct mayfly_result *result);
