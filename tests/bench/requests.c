@@ -108,7 +108,8 @@ static int listen_anywhere(struct sockaddr_in *at)
 static void pass(int to, int fd)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {"c", 1};
+    char byte = 'c';
+    struct iovec iov = {&byte, 1};
     struct msghdr message = {.msg_iov = &iov,
                              .msg_iovlen = 1,
                              .msg_control = control,
@@ -201,7 +202,8 @@ static void serve_one(struct mayfly *vm, int client, unsigned index)
 {
     uint64_t times[STEPS];
     struct mayfly_result result;
-    struct iovec iov = {"c", 1};
+    char byte = 'c';
+    struct iovec iov = {&byte, 1};
     uint32_t heard;
     ssize_t bytes;
     int fd;

@@ -390,9 +390,9 @@ struct mf_missing {
 /*
  * listen_port: the port of the socket device (virtio 1.2, 5.10) at which the
  * guest's program listened first; 0: at none yet. Connections that are handed
- * over to whoever listens go there. listen_room: of these, so many bytes of data
- * may come right behind the device's request for a connection, before the guest
- * has answered that: as if the guest had given credit. Others come as the
+ * over to whoever listens go there. listen_room: of these, so many bytes of
+ * data may come right behind the device's request for a connection, before the
+ * guest has answered that: as if the guest had given credit. Others come as the
  * standard has it. Both since 1.3.
  */
 
