@@ -17,6 +17,9 @@
 /* Crashes are reported so often at most: clients may cause them. */
 #define EXPLAIN_NS UINT64_C(10000000000)
 
+/* What a guest has to end by itself that has closed without an answer. */
+#define EXIT_NS 10000000u
+
 /*
  * A reset copies all pages back that were ever written to. A VM that had to
  * serve one large request would be slow, and large, for good: it is given up
@@ -215,12 +218,27 @@ static void note_end(struct worker *worker, const struct mayfly_result *result,
     }
 }
 
+/*
+ * A program that ends closes its connections first, and then waits for their
+ * end to be heard: one that has said nothing may be about to.
+ */
+static void run_to_exit(struct worker *worker, struct mayfly_result *result)
+{
+    struct mayfly_result end;
+
+    mayfly_set_timeout(worker->vm, EXIT_NS);
+    if (mayfly_run(worker->vm, &end, worker->error) == 0 &&
+        (end.end == MAYFLY_EXITED || end.end == MAYFLY_CRASHED))
+        *result = end;
+}
+
 /* Has the guest serve the connection, and says how that went. */
 static void run(struct worker *worker, const struct worker_job *job,
                 int connection, struct worker_report *done)
 {
     struct mayfly_result result = {.end = MAYFLY_SERVED};
     uint64_t start = child_now_ns();
+    uint64_t sent = worker->page->progress.out_bytes;
     int failure;
 
     mayfly_set_timeout(worker->vm, job->timeout_ns);
@@ -238,6 +256,8 @@ static void run(struct worker *worker, const struct worker_job *job,
         done->spent = 1;
         return;
     }
+    if (result.end == MAYFLY_SERVED && worker->page->progress.out_bytes == sent)
+        run_to_exit(worker, &result);
     note_end(worker, &result, done);
     if (done->end == WORKER_SERVED)
         done->end = flush(worker, job, start);
