@@ -51,10 +51,10 @@ static int scripted_signal(int first, ...);
 #define os_now_ns               scripted_ns
 #define vm_prepare_run          scripted_prepare_run
 #define vm_unprepare_run        scripted_unprepare_run
+#define vm_run                  scripted_vm_run
 #define mayfly_run              scripted_mayfly_run
 #define mayfly_stop             scripted_mayfly_stop
 #define mayfly_resize           scripted_mayfly_resize
-#define mayfly_call(...)        scripted_mayfly_call(__VA_ARGS__)
 #define mayfly_request_snapshot scripted_mayfly_request_snapshot
 #define mayfly_takes_signals    scripted_mayfly_takes_signals
 #define mayfly_signal           scripted_mayfly_signal
@@ -66,17 +66,20 @@ static int scripted_signal(int first, ...);
 #define serve_tick              scripted_serve_tick
 #define serve_wait              scripted_serve_wait
 #define serve_finish            scripted_serve_finish
+#define serve_begin             scripted_serve_begin
+#define serve_unasked           scripted_serve_unasked
+#define serve_flush_streams     scripted_serve_flush_streams
 
 int scripted_prepare_run(struct mayfly *vm, char *error);
 void scripted_unprepare_run(struct mayfly *vm);
+int scripted_vm_run(struct mayfly *vm, uint64_t timeout_ns,
+                    struct mayfly_result *result, char *error);
 int scripted_mayfly_run(struct mayfly *vm, struct mayfly_result *result,
                         char *error);
 void scripted_mayfly_stop(struct mayfly *vm);
 void scripted_mayfly_resize(struct mayfly *vm);
 bool scripted_mayfly_takes_signals(const struct mayfly *vm);
 bool scripted_mayfly_signal(struct mayfly *vm, int number);
-int scripted_mayfly_call(struct mayfly *vm, struct mayfly_call *call,
-                         struct mayfly_result *result, char *error);
 void scripted_mayfly_request_snapshot(struct mayfly *vm);
 
 #include "vmm/tick.c"
