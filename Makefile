@@ -219,6 +219,7 @@ build/images/function-streams.elf build/images/function-mmap.elf: \
 		$(wildcard images/function/*.[ch]) \
 		build/mayfly-cc build/sysroot/.runtime Makefile build/flags
 	$(call say,GUEST,$@)
+	@mkdir -p $(@D)
 	$Qbuild/mayfly-cc $(MAYFLY_CC_FLAGS) -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c,$^)
 
 include images/programs.mk
