@@ -59,7 +59,7 @@ COV := -O0 --coverage
 FUZZ := $(ASAN) -fsanitize=fuzzer-no-link
 
 # Changed flags rebuild what was built with the old ones.
-FLAGS := $(CC) $(CLANG) $(CLANG_WARN) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
+FLAGS := $(WERROR) $(CC) $(CLANG) $(CLANG_WARN) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
 ifneq ($(FLAGS),$(file <build/flags))
 $(shell mkdir -p build)
 $(file >build/flags,$(FLAGS))
@@ -92,6 +92,8 @@ KVM_TESTS := $(filter kvm cli,$(SUITES))
 
 # objects VARIANT,SOURCES
 objects = $(patsubst %.c,build/obj/$1/%.o,$2)
+# The same for the machine of test-svm: one of them is another.
+svm_objects = $(patsubst build/obj/$1/vmm/vcpu.o,build/obj/svm/$1/vmm/vcpu.o,$(objects))
 
 .PHONY: all
 all: build/mayfly build/libmayfly.a build/mayfly-cc $(IMAGES) ## Build the monitor, the library, the compiler and the images
@@ -106,11 +108,11 @@ build/obj/$1/%.o: %.c Makefile build/flags | $$(GENERATED)
 	@mkdir -p $$(@D)
 	$$Q$2 $(CFLAGS) $3 $$(MORE) -MMD -MP -c -o $$@ $$<
 endef
-$(eval $(call variant,musl,$(MUSL_CC),$(MUSL)))
+$(eval $(call variant,musl,$(MUSL_CC),$(MUSL) $(WERROR)))
 $(call objects,musl,$(COLD)): private MORE := -Os
-$(eval $(call variant,svm,$(CC),-O2 -DMAYFLY_TEST_TR_TYPE=9))
+$(eval $(call variant,host,$(CC),-O2 $(SECTIONS) $(WERROR)))
+$(eval $(call variant,svm/host,$(CC),-O2 $(SECTIONS) -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,svm/musl,$(MUSL_CC),$(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
-$(eval $(call variant,host,$(CC),-O2 $(SECTIONS)))
 $(eval $(call variant,asan,$(CC),$(ASAN)))
 $(eval $(call variant,tsan,$(CC),$(TSAN)))
 $(eval $(call variant,cov,$(CC),$(COV)))
@@ -146,7 +148,7 @@ build/mayfly: $(call objects,musl,$(CLI) $(LIB))
 	$(call say,LD,$@)
 	$Q$(MUSL_CC) $(MUSL_LD) -o $@ $^
 
-build/svm/mayfly: $(call objects,svm/musl,$(CLI) $(LIB))
+build/svm/mayfly: $(call svm_objects,musl,$(CLI) $(LIB))
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$Q$(MUSL_CC) $(MUSL_LD) -o $@ $^
@@ -250,9 +252,10 @@ build/tests/load: $(call objects,host,$(patsubst %,tests/load/%.c,load \
 	@mkdir -p $(@D)
 	$Q$(CC) -o $@ $^ -lm
 
-# suite NAME,VARIANT,FLAGS: build/tests/VARIANT/NAME from tests/NAME/*.c
+# suite NAME,VARIANT,FLAGS,OBJECTS: build/tests/VARIANT/NAME from tests/NAME/*.c
+suite_sources = $(wildcard tests/$1/*.c) $($1_GUEST) $($1_CLI) $(LIB)
 define suite
-build/tests/$2/$1: $(call objects,$2,$(wildcard tests/$1/*.c) $($1_GUEST) $($1_CLI) $(LIB))
+build/tests/$2/$1: $(or $4,$(call objects,$2,$(call suite_sources,$1)))
 	$$(call say,LD,$$@)
 	@mkdir -p $$(@D)
 	$$Q$(CC) $3 -o $$@ $$^ -lcriterion -lpthread
@@ -260,7 +263,8 @@ endef
 $(foreach s,$(SUITES),$(eval $(call suite,$s,host,)))
 $(foreach s,$(SUITES),$(eval $(call suite,$s,asan,$(ASAN))))
 $(foreach s,$(SUITES),$(eval $(call suite,$s,cov,$(COV))))
-$(foreach s,$(SUITES),$(eval $(call suite,$s,svm,)))
+$(foreach s,$(SUITES),$(eval $(call suite,$s,svm,,$$(call \
+	svm_objects,host,$(call suite_sources,$s)))))
 
 # An archive: of what a fuzzer compiles along (hooked.h), nothing comes from here.
 build/obj/fuzz/library.a: $(call objects,fuzz,$(LIB))
@@ -457,8 +461,8 @@ $(call objects,lint/guest,$(EXT4)): \
 
 .PHONY: lint-code
 lint-code: $(call objects,lint/guest,$(GUEST_C)) \
-	$(call objects,lint/gcc,$(HOST_C)) \
-	$(call objects,lint/musl,$(LIB) $(CLI)) \
+	$(call objects,$(if $(WERROR),host,lint/gcc),$(HOST_C)) \
+	$(call objects,$(if $(WERROR),musl,lint/musl),$(LIB) $(CLI)) \
 	$(call objects,lint/clang,$(HOST_C)) \
 	$(patsubst %,build/obj/lint/headers/%,$(wildcard vmm/*.h vmm/base/*.h \
 		vmm/server/*.h virtio/*.h guest_rt/include/*/*.h)) \
