@@ -59,7 +59,7 @@ COV := -O0 --coverage
 FUZZ := $(ASAN) -fsanitize=fuzzer-no-link
 
 # Changed flags rebuild what was built with the old ones.
-FLAGS := $(WERROR) $(CC) $(CLANG) $(CLANG_WARN) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
+FLAGS := $(MAYFLY_WERROR) $(CC) $(CLANG) $(CLANG_WARN) $(MUSL_CC) $(CFLAGS) $(MUSL) $(MUSL_LD) $(ASAN)
 ifneq ($(FLAGS),$(file <build/flags))
 $(shell mkdir -p build)
 $(file >build/flags,$(FLAGS))
@@ -108,9 +108,9 @@ build/obj/$1/%.o: %.c Makefile build/flags | $$(GENERATED)
 	@mkdir -p $$(@D)
 	$$Q$2 $(CFLAGS) $3 $$(MORE) -MMD -MP -c -o $$@ $$<
 endef
-$(eval $(call variant,musl,$(MUSL_CC),$(MUSL) $(WERROR)))
+$(eval $(call variant,musl,$(MUSL_CC),$(MUSL) $(MAYFLY_WERROR)))
 $(call objects,musl,$(COLD)): private MORE := -Os
-$(eval $(call variant,host,$(CC),-O2 $(SECTIONS) $(WERROR)))
+$(eval $(call variant,host,$(CC),-O2 $(SECTIONS) $(MAYFLY_WERROR)))
 $(eval $(call variant,svm/host,$(CC),-O2 $(SECTIONS) -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,svm/musl,$(MUSL_CC),$(MUSL) -DMAYFLY_TEST_TR_TYPE=9))
 $(eval $(call variant,asan,$(CC),$(ASAN)))
@@ -219,7 +219,7 @@ build/images/function-streams.elf: MAYFLY_CC_FLAGS := --streams
 build/images/function-mmap.elf: MAYFLY_CC_FLAGS := -DFUNCTION_MMAP
 build/images/function-streams.elf build/images/function-mmap.elf: \
 		$(wildcard images/function/*.[ch]) \
-		build/mayfly-cc build/sysroot/.runtime Makefile build/flags
+		build/mayfly-cc build/sysroot/.runtime build/sysroot/.ext4 Makefile build/flags
 	$(call say,GUEST,$@)
 	@mkdir -p $(@D)
 	$Qbuild/mayfly-cc $(MAYFLY_CC_FLAGS) -O2 $(WARN) -ffile-prefix-map=$(CURDIR)=. -o $@ $(filter %.c,$^)
@@ -461,8 +461,8 @@ $(call objects,lint/guest,$(EXT4)): \
 
 .PHONY: lint-code
 lint-code: $(call objects,lint/guest,$(GUEST_C)) \
-	$(call objects,$(if $(WERROR),host,lint/gcc),$(HOST_C)) \
-	$(call objects,$(if $(WERROR),musl,lint/musl),$(LIB) $(CLI)) \
+	$(call objects,$(if $(MAYFLY_WERROR),host,lint/gcc),$(HOST_C)) \
+	$(call objects,$(if $(MAYFLY_WERROR),musl,lint/musl),$(LIB) $(CLI)) \
 	$(call objects,lint/clang,$(HOST_C)) \
 	$(patsubst %,build/obj/lint/headers/%,$(wildcard vmm/*.h vmm/base/*.h \
 		vmm/server/*.h virtio/*.h guest_rt/include/*/*.h)) \
