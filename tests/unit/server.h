@@ -8,6 +8,8 @@
  * processes that do not exist. Time goes on only when a test says so.
  */
 
+#include <stdio.h>
+
 #include "vmm/server/dispatch.h"
 
 #define SERVER_FAKE_TIMEOUT_NS 10000000000ull
@@ -68,5 +70,20 @@ void fake_report(struct fake *fake, enum worker_end end);
 
 /* Its process ends, and is waited for. */
 void fake_die(struct fake *fake);
+
+/* A request, and its answer. */
+#define GET    "GET / HTTP/1.1\r\n\r\n"
+#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+/* The client gets this answer in the guest's place, and no more. */
+static inline void server_expect_refusal(int client, enum http_refusal code)
+{
+    char text[512];
+    size_t bytes;
+    const char *answer = http_refuse(code, HTTP_ONE, &bytes);
+
+    snprintf(text, sizeof(text), "%.*s", (int)bytes, answer);
+    server_expect(client, text);
+}
 
 #endif

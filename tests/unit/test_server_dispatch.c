@@ -8,19 +8,6 @@
 
 #include "tests/unit/server.h"
 
-#define GET    "GET / HTTP/1.1\r\n\r\n"
-#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-static void expect_refusal(int client, enum http_refusal code)
-{
-    char text[512];
-    size_t bytes;
-    const char *answer = http_refuse(code, HTTP_ONE, &bytes);
-
-    snprintf(text, sizeof(text), "%.*s", (int)bytes, answer);
-    server_expect(client, text);
-}
-
 /* ---- In good order ------------------------------------------------------ */
 
 Test(server_dispatch, a_request_goes_to_an_idle_worker)
@@ -335,8 +322,8 @@ Test(server_dispatch, who_waits_too_long_is_told_503)
     clients[2] = server_connect(GET);
     other = server_connect("\x16\x03\x01");
     server_wait(SERVER_FAKE_TIMEOUT_NS);
-    expect_refusal(clients[1], HTTP_UNAVAILABLE);
-    expect_refusal(clients[2], HTTP_UNAVAILABLE);
+    server_expect_refusal(clients[1], HTTP_UNAVAILABLE);
+    server_expect_refusal(clients[2], HTTP_UNAVAILABLE);
     server_expect(other, NULL); /* its bytes were not read */
     cr_assert_eq(server_metrics.ends[CONNECTION_OVERDUE], 3);
     cr_assert_eq(server_kills, 0);
@@ -376,7 +363,7 @@ static void assert_told(const char *request, enum worker_end end,
     cr_assert(fake_take(&worker));
     fake_report(&worker, end);
     if (code)
-        expect_refusal(client, code);
+        server_expect_refusal(client, code);
     else
         server_expect(client, "");
     fake_die(&worker);
@@ -449,7 +436,7 @@ Test(server_dispatch, an_answer_outlives_what_the_client_still_sends)
     fake_report(&worker, WORKER_CRASHED);
     cr_assert_eq(send(client, body, sizeof(body), MSG_NOSIGNAL),
                  (ssize_t)sizeof(body));
-    expect_refusal(client, HTTP_BAD_GATEWAY);
+    server_expect_refusal(client, HTTP_BAD_GATEWAY);
     cr_assert_eq(clients_count(&server_clients), 0);
     /* One that never ends is left alone after a while. */
     client = server_connect(GET);

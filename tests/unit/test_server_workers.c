@@ -8,19 +8,6 @@
 
 #include "tests/unit/server.h"
 
-#define GET    "GET / HTTP/1.1\r\n\r\n"
-#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-static void expect_refusal(int client, enum http_refusal code)
-{
-    char text[512];
-    size_t bytes;
-    const char *answer = http_refuse(code, HTTP_ONE, &bytes);
-
-    snprintf(text, sizeof(text), "%.*s", (int)bytes, answer);
-    server_expect(client, text);
-}
-
 /* ---- Deaths ------------------------------------------------------------- */
 
 Test(server_workers, a_request_that_nobody_has_read_goes_to_another_one)
@@ -57,7 +44,7 @@ Test(server_workers, a_request_that_was_read_is_answered_502)
     cr_assert(fake_take(&a));
     a.page->progress.in_bytes = 5;
     fake_die(&a);
-    expect_refusal(client, HTTP_BAD_GATEWAY);
+    server_expect_refusal(client, HTTP_BAD_GATEWAY);
     cr_assert_eq(server_metrics.ends[CONNECTION_LOST], 1);
     server_end();
 }
@@ -145,7 +132,7 @@ Test(server_workers, a_request_does_not_kill_for_ever)
         cr_assert(fake_take(&worker), "%u", i);
         fake_die(&worker);
     }
-    expect_refusal(client, HTTP_BAD_GATEWAY);
+    server_expect_refusal(client, HTTP_BAD_GATEWAY);
     server_end();
 }
 
@@ -167,7 +154,7 @@ Test(server_workers, who_does_not_report_in_time_is_killed)
     server_wait(DISPATCH_GRACE_NS);
     cr_assert_eq(server_kills, 1);
     fake_die(&a);
-    expect_refusal(clients[0], HTTP_GATEWAY_TIMEOUT);
+    server_expect_refusal(clients[0], HTTP_GATEWAY_TIMEOUT);
     b = fake_start(true);
     cr_assert(fake_take(&b));
     fake_serve(&b, ANSWER, false);
@@ -220,7 +207,7 @@ static void assert_killed(const void *bytes, size_t count)
     server_turn();
     cr_assert_eq(server_kills, 1);
     fake_die(&a);
-    expect_refusal(client, HTTP_BAD_GATEWAY);
+    server_expect_refusal(client, HTTP_BAD_GATEWAY);
     server_end();
 }
 
