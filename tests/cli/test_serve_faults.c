@@ -334,6 +334,28 @@ Test(serve_faults, there_is_an_end_to_how_many_are_held)
     stop();
 }
 
+Test(serve_faults, silent_clients_do_not_keep_others_out)
+{
+    int silent[6], late;
+    char byte;
+
+    START("function.elf", "--timeout", "50000", "--workers", "1",
+          "--connections", "4");
+    for (unsigned i = 0; i < 6; i++)
+        silent[i] = connect_server();
+    for (unsigned i = 0; i < 4; i++)
+        get("/", 200);
+    /* Those that came last are still there, and may speak. */
+    cr_assert_eq(answer(silent[0]), 0);
+    late = silent[5];
+    cr_assert_eq(recv(late, &byte, 1, MSG_DONTWAIT), -1);
+    say(late, "GET / HTTP/1.0\r\n\r\n");
+    cr_assert_eq(answer(late), 200);
+    for (unsigned i = 1; i < 5; i++)
+        close(silent[i]);
+    stop();
+}
+
 Test(serve_faults, who_waits_too_long_is_told_503)
 {
     int clients[4];

@@ -349,6 +349,47 @@ Test(server_dispatch, there_is_no_room_for_more_than_there_may_be)
     server_end();
 }
 
+Test(server_dispatch, who_says_nothing_makes_room_for_others)
+{
+    struct fake worker;
+    int clients[32];
+
+    server_start(1);
+    worker = fake_start(true);
+    for (unsigned i = 0; i < 32; i++)
+        clients[i] = server_connect(i < 30 ? "" : GET);
+    cr_assert(fake_take(&worker));
+    /* The first one is about to be heard: it stays, and the second one goes. */
+    cr_assert_eq(send(clients[0], GET, strlen(GET), 0), (ssize_t)strlen(GET));
+    cr_assert(clients_make_room(&server_clients));
+    cr_assert(clients_make_room(&server_clients), "there is room already");
+    server_expect(clients[1], "");
+    cr_assert_eq(server_metrics.ends[CONNECTION_SILENT], 1);
+    cr_assert_eq(clients_count(&server_clients), 31);
+    cr_assert_eq(server_clients.counts[CLIENT_SILENT], 28);
+    cr_assert_eq(server_clients.counts[CLIENT_QUEUED], 1);
+    fake_serve(&worker, ANSWER, false);
+    fake_die(&worker);
+    for (unsigned i = 0; i < 32; i++)
+        if (i != 1)
+            close(clients[i]);
+    server_end();
+}
+
+Test(server_dispatch, who_is_served_makes_no_room)
+{
+    int clients[32];
+
+    server_start(1);
+    for (unsigned i = 0; i < 32; i++)
+        clients[i] = server_connect(GET);
+    cr_assert_not(clients_make_room(&server_clients));
+    cr_assert_eq(clients_count(&server_clients), 32);
+    for (unsigned i = 0; i < 32; i++)
+        close(clients[i]);
+    server_end();
+}
+
 /* ---- Guests that fail --------------------------------------------------- */
 
 static void assert_told(const char *request, enum worker_end end,

@@ -329,6 +329,24 @@ static void on_ready(struct watch *watch, uint32_t events)
         become_ready(client);
 }
 
+bool clients_make_room(struct clients *clients)
+{
+    struct client *client;
+
+    while (!clients_have_room(clients) &&
+           (client = LIST_FIRST(&clients->silent, struct client, link))) {
+        int result = look(client);
+
+        loop_remove(clients->loop, client->fd);
+        if (result == 0)
+            become_ready(client);
+        else
+            end_unserved(client, result == -EAGAIN ? CONNECTION_SILENT
+                                                   : CONNECTION_LEFT);
+    }
+    return clients_have_room(clients);
+}
+
 static void become_silent(struct client *client)
 {
     struct clients *clients = client->clients;

@@ -108,6 +108,14 @@ static inline bool clients_have_room(const struct clients *clients)
 }
 
 /*
+ * Somebody waits for room: if there is none, the client that has been silent
+ * longest is closed, unless it has said something just now. Not while watches
+ * are told of events: that client's may be among them. Returns whether there is
+ * room.
+ */
+bool clients_make_room(struct clients *clients);
+
+/*
  * Accepts one; there has to be room. Returns 0; -EAGAIN if nobody wants to
  * connect; or another negative errno if the host cannot go on: then it is
  * better to wait.

@@ -33,8 +33,10 @@ static void on_connection(struct watch *watch, uint32_t events)
     (void)events;
     supervisor->was_ready = true;
     for (unsigned i = 0; i < supervisor->batch && !result; i++) {
-        if (!clients_have_room(&supervisor->clients))
+        if (!clients_have_room(&supervisor->clients)) {
+            supervisor->crowded = true;
             return;
+        }
         result = clients_accept(&supervisor->clients, supervisor->listener.fd);
     }
     if (result) {
@@ -48,14 +50,19 @@ static void on_connection(struct watch *watch, uint32_t events)
         supervisor->pause_ns = supervisor->loop.now_ns + PAUSE_NS;
 }
 
-/* Where there is no room, the kernel holds connections, and then its peers. */
+/*
+ * Where there is no room, the kernel holds connections, and then its peers;
+ * unless others have it who say nothing.
+ */
 static bool wants_connections(const struct supervisor *supervisor)
 {
     const struct clients *clients = &supervisor->clients;
     unsigned slack = supervisor->listening ? 0 : clients->max / 16;
 
-    if (supervisor->phase != SERVING ||
-        clients_count(clients) + slack >= clients->max)
+    if (supervisor->phase != SERVING)
+        return false;
+    if (clients_count(clients) + slack >= clients->max &&
+        clients->counts[CLIENT_SILENT] == 0)
         return false;
     return supervisor->pause_ns == 0;
 }
@@ -377,6 +384,9 @@ static void turn(struct supervisor *supervisor)
     dispatch_expire(&supervisor->dispatch);
     look_at_fleet(supervisor);
     look_at_log(supervisor);
+    if (supervisor->crowded)
+        (void)clients_make_room(&supervisor->clients);
+    supervisor->crowded = false;
     if (supervisor->phase == DRAINING)
         drain(supervisor);
     steer_listener(supervisor);

@@ -40,6 +40,7 @@ struct supervisor {
     struct watch listen_watch;
     bool listening;    /* it is watched for connections */
     bool was_ready;    /* it was in this round */
+    bool crowded;      /* it was, and there was no room */
     unsigned batch;    /* connections to accept at once */
     unsigned full;     /* rounds in a row in which there were so many */
     uint64_t pause_ns; /* accept no sooner; 0: now */
