@@ -30,6 +30,10 @@ struct shell {
 /* Runs a script to its end. */
 void run_shell(struct shell *shell, const char *script);
 
+/* Makes a directory, whose name ends in XXXXXX as mkdtemp(3) has it. It is
+ * removed, with all that is in it, when the test has ended, however it has. */
+void make_directory(char *dir);
+
 /* Runs a script that needs KVM; its status has to be this. */
 void expect_status(struct shell *shell, int status, const char *script);
 

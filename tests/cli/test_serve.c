@@ -12,9 +12,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/cli/cli_server.h"
 
 static struct shell shell;
 
@@ -143,81 +144,24 @@ Test(serve, wants_a_snapshot_that_many_may_go_on_from)
 
 /* ---- A server ----------------------------------------------------------- */
 
-static char dir[] = "/tmp/mayfly-serve-XXXXXX";
-static char path[64];
-static pid_t server;
-static int errors; /* what it says on standard error */
-
-static void exec_server(const char *const *words)
-{
-    char mayfly[256], listen_at[80], image[256];
-    const char *argv[24] = {mayfly, "serve", "--listen", listen_at};
-    unsigned count = 4;
-
-    snprintf(mayfly, sizeof(mayfly), "%s/mayfly", build_directory());
-    snprintf(listen_at, sizeof(listen_at), "unix:%s", path);
-    while (*words)
-        argv[count++] = *words++;
-    /* The last word is the image, or a whole path. */
-    snprintf(image, sizeof(image), "%s/images/%s", build_directory(),
-             argv[count - 1]);
-    if (*argv[count - 1] != '/')
-        argv[count - 1] = image;
-    execv(mayfly, (char *const *)argv);
-    _exit(99);
-}
-
+/* The last word is an image's name, or a whole path. */
 static void launch(const char *const *words)
 {
-    static char said[4096];
-    size_t bytes = 0;
-    int fds[2];
+    const char *all[24];
+    unsigned count = 0;
 
-    need_kvm();
-    if (!*path)
-        cr_assert(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/socket", dir);
-    cr_assert_eq(pipe(fds), 0);
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        dup2(fds[1], STDERR_FILENO);
-        for (int fd = 3; fd < 64; fd++)
-            close(fd);
-        exec_server(words);
-    }
-    close(fds[1]);
-    errors = fds[0];
-    while (!strstr(said, "serving ")) {
-        ssize_t more = read(errors, said + bytes, sizeof(said) - 1 - bytes);
-
-        cr_assert_gt(more, 0, "it has ended: %s", said);
-        bytes += (size_t)more;
-    }
+    if (!*server.dir)
+        choose_paths();
+    while (*words)
+        all[count++] = *words++;
+    if (*all[count - 1] != '/')
+        all[count - 1] = image_path(all[count - 1]);
+    all[count] = NULL;
+    launch_server(all, -1);
+    await_words("serving ");
 }
 
 #define START(...) launch((const char *const[]){__VA_ARGS__, (void *)0})
-
-static void stop(void)
-{
-    int status = -1;
-
-    kill(server, SIGTERM);
-    cr_assert_eq(waitpid(server, &status, 0), server);
-    cr_assert_eq(status, 0, "status %#x", status);
-    cr_assert_eq(rmdir(dir), 0, "%s", strerror(errno));
-}
-
-static int connect_server(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0,
-                 "%s", strerror(errno));
-    return fd;
-}
 
 /* Asks for a path. Returns the answer's body. */
 static const char *get(const char *what)
@@ -225,18 +169,11 @@ static const char *get(const char *what)
     static char answer[65536];
     char request[256];
     int fd = connect_server();
-    size_t got = 0;
-    ssize_t part;
-    int bytes = snprintf(request, sizeof(request),
-                         "GET %s HTTP/1.1\r\nHost: x\r\n"
-                         "Connection: close\r\n\r\n",
-                         what);
 
-    cr_assert_eq(send(fd, request, (size_t)bytes, MSG_NOSIGNAL), bytes);
-    while ((part = read(fd, answer + got, sizeof(answer) - 1 - got)) > 0)
-        got += (size_t)part;
-    close(fd);
-    answer[got] = '\0';
+    snprintf(request, sizeof(request),
+             "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", what);
+    say(fd, request);
+    read_to_end(fd, answer, sizeof(answer));
     const char *body = strstr(answer, "\r\n\r\n");
     cr_assert(body, "%s: '%s'", what, answer);
     return body + 4;
@@ -267,14 +204,14 @@ Test(serve, each_connection_finds_memory_that_nobody_has_used)
 {
     START("--workers", "2", "function.elf");
     assert_nothing_is_left();
-    stop();
+    stop_server();
 }
 
 Test(serve, images_that_cannot_be_reset_are_made_anew)
 {
     START("--workers", "2", "function-mmap.elf");
     assert_nothing_is_left();
-    stop();
+    stop_server();
 }
 
 Test(serve, memory_is_fresh_after_a_crash_and_an_exit_too)
@@ -287,7 +224,7 @@ Test(serve, memory_is_fresh_after_a_crash_and_an_exit_too)
         get(ends[i]);
         assert_got("/fresh", "clean");
     }
-    stop();
+    stop_server();
 }
 
 Test(serve, a_vm_serves_as_many_connections_as_it_may)
@@ -297,17 +234,15 @@ Test(serve, a_vm_serves_as_many_connections_as_it_may)
     START("--workers", "1", "--max-requests-per-vm", "3", "served.elf");
     for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         assert_got("/count", counts[i]);
-    stop();
+    stop_server();
 }
 
 Test(serve, goes_on_from_a_snapshot_though_its_file_is_gone)
 {
     char script[256], snapshot[80];
 
-    need_kvm();
-    cr_assert(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/socket", dir);
-    snprintf(snapshot, sizeof(snapshot), "%s/snapshot", dir);
+    choose_paths();
+    snprintf(snapshot, sizeof(snapshot), "%s/snapshot", server.dir);
     snprintf(script, sizeof(script),
              "$mayfly run --snapshot %s $images/served.elf", snapshot);
     run_shell(&shell, script);
@@ -317,7 +252,7 @@ Test(serve, goes_on_from_a_snapshot_though_its_file_is_gone)
     unlink(snapshot);
     for (unsigned i = 0; i < 4; i++)
         assert_got("/count", "1");
-    stop();
+    stop_server();
 }
 
 /* ---- What a VM may ------------------------------------------------------- */
@@ -355,7 +290,7 @@ Test(serve, a_vm_connects_to_what_it_may_and_to_nothing_else)
     cr_assert_null(strstr(get(what), "the answer"));
     snprintf(what, sizeof(what), "/connect?127.0.0.1:%u", allowed);
     assert_got(what, "the answer");
-    stop();
+    stop_server();
 }
 
 /* The worker's process number: what boots the image was there before it. */
@@ -366,7 +301,7 @@ static void find_worker(char *process, size_t room)
     snprintf(script, sizeof(script),
              "for p in $(cat /proc/%d/task/%d/children); do :; done; "
              "printf %%s $p",
-             server, server);
+             server.pid, server.pid);
     run_shell(&shell, script);
     snprintf(process, room, "%.15s", shell.out);
     cr_assert_neq(*process, '\0');
@@ -409,7 +344,7 @@ Test(serve, a_worker_holds_its_vm_and_one_socket)
                       process);
     for (unsigned i = 0; i < 3; i++)
         close(waiting[i]);
-    stop();
+    stop_server();
 }
 
 /* Whether a text is anywhere in a process's memory. */
@@ -467,16 +402,16 @@ Test(serve, a_worker_has_nothing_of_others_connections)
     snprintf(request, sizeof(request), "GET /slow?2000 HTTP/1.1\r\nX: %s\r\n",
              secret);
     fd = connect_server();
-    cr_assert_gt(send(fd, request, strlen(request), 0), 0);
+    say(fd, request);
     /* Each worker is made anew, of a process that has had all that. */
     assert_got("/fresh", "clean");
     get("/");
     find_idle_worker(process, sizeof(process));
-    snprintf(self, sizeof(self), "%d", server);
+    snprintf(self, sizeof(self), "%d", server.pid);
     cr_assert(has_in_memory(self, secret), "the test does not see it");
     cr_assert_not(has_in_memory(process, secret));
     close(fd);
-    stop();
+    stop_server();
 }
 
 Test(serve, no_process_outlives_it)
@@ -486,8 +421,8 @@ Test(serve, no_process_outlives_it)
 
     START("--workers", "1", "--allow-connect", "192.0.2.1:1", "served.elf");
     find_worker(process, sizeof(process));
-    kill(server, SIGKILL);
-    cr_assert_eq(waitpid(server, NULL, 0), server);
+    kill(server.pid, SIGKILL);
+    cr_assert_eq(waitpid(server.pid, NULL, 0), server.pid);
     snprintf(script, sizeof(script), "grep -q 'State:.[^Z]' /proc/%s/status",
              process);
     do {
@@ -495,6 +430,4 @@ Test(serve, no_process_outlives_it)
         run_shell(&shell, script);
     } while (shell.status == 0 && ++tries < 500);
     cr_assert_neq(shell.status, 0);
-    unlink(path);
-    rmdir(dir);
 }

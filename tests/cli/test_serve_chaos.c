@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/cli/cli_server.h"
 #include "tests/load/load.h"
 #include "tests/load/watch.h"
 
@@ -38,7 +38,7 @@ static struct {
     int descriptors; /* of the supervisor, when nothing goes on */
     int worker_descriptors;
     long memory_kib;
-} server;
+} victim;
 
 static unsigned long from_environment(const char *name, unsigned long otherwise)
 {
@@ -55,27 +55,26 @@ static void put_image(const char *name)
     char command[512];
 
     snprintf(command, sizeof(command), "cp %s/images/%s %s.new && mv %s.new %s",
-             build_directory(), name, server.image, server.image, server.image);
+             build_directory(), name, victim.image, victim.image, victim.image);
     cr_assert_eq(system(command), 0);
 }
 
-static void become_server(const char *timeout_ms)
+static pid_t start_process(const char *timeout_ms)
 {
-    char mayfly[256], admin[32], workers[16], log[96];
+    char admin[32], workers[16], log[96];
+    const char *const words[] = {
+        "serve", "--listen",  victim.to,  "--admin",    admin, "--workers",
+        workers, "--timeout", timeout_ms, victim.image, NULL};
+    pid_t pid;
+    int errors;
 
-    snprintf(mayfly, sizeof(mayfly), "%s/mayfly", build_directory());
-    snprintf(admin, sizeof(admin), "127.0.0.1:%u", server.admin);
+    snprintf(admin, sizeof(admin), "127.0.0.1:%u", victim.admin);
     snprintf(workers, sizeof(workers), "%d", WORKERS);
-    snprintf(log, sizeof(log), "%s/log", server.dir);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGHUP, SIG_DFL);
-    dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
-    for (int fd = 3; fd < 64; fd++)
-        close(fd);
-    execl(mayfly, mayfly, "serve", "--listen", server.to, "--admin", admin,
-          "--workers", workers, "--timeout", timeout_ms, server.image,
-          (char *)NULL);
-    _exit(99);
+    snprintf(log, sizeof(log), "%s/log", victim.dir);
+    errors = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    pid = start_mayfly(words, -1, errors);
+    close(errors);
+    return pid;
 }
 
 static void start_server(const char *image, const char *timeout_ms)
@@ -83,19 +82,17 @@ static void start_server(const char *image, const char *timeout_ms)
     char text[512];
 
     need_kvm();
-    strcpy(server.dir, "/tmp/mayfly-chaos-XXXXXX");
-    cr_assert(mkdtemp(server.dir));
-    snprintf(server.image, sizeof(server.image), "%s/image.elf", server.dir);
+    strcpy(victim.dir, "/tmp/mayfly-chaos-XXXXXX");
+    make_directory(victim.dir);
+    snprintf(victim.image, sizeof(victim.image), "%s/image.elf", victim.dir);
     put_image(image);
-    server.workers = WORKERS;
-    server.port = watch_free_port();
-    server.admin = watch_free_port();
-    snprintf(server.to, sizeof(server.to), "127.0.0.1:%u", server.port);
-    server.pid = fork();
-    if (server.pid == 0)
-        become_server(timeout_ms);
+    victim.workers = WORKERS;
+    victim.port = watch_free_port();
+    victim.admin = watch_free_port();
+    snprintf(victim.to, sizeof(victim.to), "127.0.0.1:%u", victim.port);
+    victim.pid = start_process(timeout_ms);
     for (unsigned i = 0; i < 1000; i++) {
-        if (watch_get(server.port, "/", text, sizeof(text)) &&
+        if (watch_get(victim.port, "/", text, sizeof(text)) &&
             strstr(text, "Hello"))
             return;
         usleep(10000);
@@ -107,7 +104,7 @@ static const char *metrics(void)
 {
     static char text[65536];
 
-    cr_assert(watch_get(server.admin, "/metrics", text, sizeof(text)));
+    cr_assert(watch_get(victim.admin, "/metrics", text, sizeof(text)));
     return text;
 }
 
@@ -149,7 +146,7 @@ static bool is_calm(void)
     for (unsigned i = 0; i < sizeof(none) / sizeof(none[0]); i++)
         if (value_in(text, none[i]) != 0)
             return false;
-    return value_in(text, "workers{state=\"idle\"}") == server.workers;
+    return value_in(text, "workers{state=\"idle\"}") == victim.workers;
 }
 
 /*
@@ -163,7 +160,7 @@ static void await_calm(void)
     for (unsigned i = 0; i < 2000 && calm < 10; i++) {
         pid_t children[64];
         bool now = is_calm() &&
-                   watch_children(server.pid, children, 64) == server.workers;
+                   watch_children(victim.pid, children, 64) == victim.workers;
 
         calm = now ? calm + 1 : 0;
         usleep(10000);
@@ -173,21 +170,18 @@ static void await_calm(void)
 
 static void assert_ends(void)
 {
-    char command[128];
     pid_t children[64];
-    unsigned count = watch_children(server.pid, children, 64);
+    unsigned count = watch_children(victim.pid, children, 64);
     int status = -1;
 
-    kill(server.pid, SIGTERM);
-    cr_assert_eq(waitpid(server.pid, &status, 0), server.pid);
+    kill(victim.pid, SIGTERM);
+    cr_assert_eq(waitpid(victim.pid, &status, 0), victim.pid);
     cr_assert_eq(status, 0, "status %#x", status);
     for (unsigned i = 0; i < count; i++)
         for (unsigned n = 0; kill(children[i], 0) == 0; n++) {
             cr_assert_lt(n, 500, "a child outlives the server");
             usleep(10000);
         }
-    snprintf(command, sizeof(command), "rm -rf '%s'", server.dir);
-    cr_assert_eq(system(command), 0);
 }
 
 /* ---- What it holds ------------------------------------------------------- */
@@ -198,12 +192,12 @@ static void note_what_it_holds(void)
     pid_t worker;
 
     await_calm();
-    cr_assert_eq(watch_children(server.pid, &worker, 1), 1);
+    cr_assert_eq(watch_children(victim.pid, &worker, 1), 1);
     usleep(50000); /* whoever asked for metrics has hung up */
-    server.descriptors = watch_descriptors(server.pid);
-    server.worker_descriptors = watch_descriptors(worker);
-    server.memory_kib = watch_memory_kib(server.pid, "Rss:");
-    cr_assert(server.descriptors > 0 && server.worker_descriptors > 0);
+    victim.descriptors = watch_descriptors(victim.pid);
+    victim.worker_descriptors = watch_descriptors(worker);
+    victim.memory_kib = watch_memory_kib(victim.pid, "Rss:");
+    cr_assert(victim.descriptors > 0 && victim.worker_descriptors > 0);
 }
 
 /* Looks again for a while: whoever has asked for metrics may still hang up, and
@@ -224,11 +218,11 @@ static void assert_it_holds_no_more(void)
     long more;
 
     await_calm();
-    count = watch_children(server.pid, workers, 64);
+    count = watch_children(victim.pid, workers, 64);
     for (unsigned i = 0; i < count; i++)
-        assert_descriptors(workers[i], server.worker_descriptors, "a worker");
-    assert_descriptors(server.pid, server.descriptors, "the supervisor");
-    more = watch_memory_kib(server.pid, "Rss:") - server.memory_kib;
+        assert_descriptors(workers[i], victim.worker_descriptors, "a worker");
+    assert_descriptors(victim.pid, victim.descriptors, "the supervisor");
+    more = watch_memory_kib(victim.pid, "Rss:") - victim.memory_kib;
     cr_assert_leq(more / 4, SUPERVISOR_PAGES, "the supervisor has %ld KiB more",
                   more);
 }
@@ -289,7 +283,7 @@ static struct {
 static void kill_a_child(uint64_t number)
 {
     pid_t children[64];
-    unsigned count = watch_children(server.pid, children, 64);
+    unsigned count = watch_children(victim.pid, children, 64);
 
     if (count)
         kill(children[number % count], SIGKILL);
@@ -299,7 +293,7 @@ static void kill_a_child(uint64_t number)
 static void reload(const char *image)
 {
     put_image(image);
-    kill(server.pid, SIGHUP);
+    kill(victim.pid, SIGHUP);
     chaos.reloads++;
 }
 
@@ -307,7 +301,7 @@ static int ask_to_hang(void)
 {
     static const char request[] = "GET /hang HTTP/1.1\r\nHost: a\r\n\r\n";
     struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)server.port),
+                             .sin_port = htons((uint16_t)victim.port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -388,7 +382,7 @@ static void run_load(struct load_config *config)
 {
     struct load_results results;
 
-    config->to = server.to;
+    config->to = victim.to;
     config->connections = CONNECTIONS;
     cr_assert_eq(load_run(config, &results), 0);
     cr_assert_eq(results.ended, config->requests);
@@ -435,11 +429,11 @@ static void assert_reloads(void)
     FILE *image;
 
     put_image("function.elf");
-    kill(server.pid, SIGHUP);
+    kill(victim.pid, SIGHUP);
     await_metric("reloads_total", before + 1);
-    image = fopen(server.image, "we");
+    image = fopen(victim.image, "we");
     cr_assert(image && fputs("no image", image) >= 0 && fclose(image) == 0);
-    kill(server.pid, SIGHUP);
+    kill(victim.pid, SIGHUP);
     await_metric("reload_failures_total", failures + 1);
 }
 
@@ -464,7 +458,7 @@ Test(serve_chaos, vms_that_cannot_be_reset_are_made_anew)
     unsigned long requests = chaos_requests();
 
     start_server("function-mmap.elf", "10000");
-    server.workers = 2 * WORKERS; /* with those that are made in advance */
+    victim.workers = 2 * WORKERS; /* with those that are made in advance */
     run_chaos((requests + 1) / 2);
     assert_ends();
 }
@@ -480,8 +474,8 @@ static void sample_memory(struct memory *memory)
 {
     pid_t workers[WORKERS] = {0};
 
-    cr_assert_eq(watch_children(server.pid, workers, WORKERS), WORKERS);
-    memory->supervisor_kib = watch_memory_kib(server.pid, "Rss:");
+    cr_assert_eq(watch_children(victim.pid, workers, WORKERS), WORKERS);
+    memory->supervisor_kib = watch_memory_kib(victim.pid, "Rss:");
     for (unsigned i = 0; i < WORKERS; i++)
         memory->workers_kib[i] = watch_memory_kib(workers[i], "Rss:");
 }

@@ -2,33 +2,25 @@
 /* mayfly serve where guests, workers, clients or images fail. */
 #include "tests/cli/cli_test.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/cli/cli_server.h"
+#include "tests/load/watch.h"
 
 TestSuite(serve_faults, .timeout = 60);
 
 /* ---- A server ----------------------------------------------------------- */
 
-static char dir[] = "/tmp/mayfly-faults-XXXXXX";
-static char path[64], image[64]; /* its socket, and what it serves */
-static pid_t server;
-static int errors; /* what it says on standard error */
-static char said[65536];
-static size_t said_bytes;
+static char image[96]; /* what it serves */
 
 static void copy_image(const char *name)
 {
@@ -39,110 +31,41 @@ static void copy_image(const char *name)
     cr_assert_eq(system(command), 0);
 }
 
-static void choose_paths(const char *name)
+static void choose_image(const char *name)
 {
-    need_kvm();
-    cr_assert(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/socket", dir);
-    snprintf(image, sizeof(image), "%s/image", dir);
+    choose_paths();
+    snprintf(image, sizeof(image), "%s/image", server.dir);
     copy_image(name);
 }
 
-static void exec_server(const char *const *words)
-{
-    char mayfly[256], listen_at[80];
-    const char *argv[24] = {mayfly, "serve", "--listen", listen_at};
-    unsigned count = 4;
-
-    snprintf(mayfly, sizeof(mayfly), "%s/mayfly", build_directory());
-    snprintf(listen_at, sizeof(listen_at), "unix:%s", path);
-    while (*words)
-        argv[count++] = *words++;
-    argv[count] = image;
-    execv(mayfly, (char *const *)argv);
-    _exit(99);
-}
-
+/* With the image behind these words. */
 static void launch(const char *const *words)
 {
-    int fds[2];
+    const char *all[24];
+    unsigned count = 0;
 
-    cr_assert_eq(pipe(fds), 0);
-    said_bytes = 0;
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        signal(SIGHUP, SIG_DFL);
-        dup2(fds[1], STDERR_FILENO);
-        for (int fd = 3; fd < 64; fd++)
-            close(fd);
-        exec_server(words);
-    }
-    close(fds[1]);
-    errors = fds[0];
-}
-
-/* Reads on until it has said this. */
-static void await_words(const char *words)
-{
-    said[said_bytes] = '\0';
-    while (!strstr(said, words)) {
-        ssize_t more =
-            read(errors, said + said_bytes, sizeof(said) - 1 - said_bytes);
-
-        cr_assert_gt(more, 0, "it ended before it said '%s': %s", words, said);
-        said_bytes += (size_t)more;
-        said[said_bytes] = '\0';
-    }
-}
-
-/* What it says from here on. */
-static void forget_words(void)
-{
-    said_bytes = 0;
+    while (*words)
+        all[count++] = *words++;
+    all[count++] = image;
+    all[count] = NULL;
+    launch_server(all, -1);
 }
 
 #define START(name, ...)                                       \
     do {                                                       \
-        choose_paths(name);                                    \
+        choose_image(name);                                    \
         launch((const char *const[]){__VA_ARGS__, (void *)0}); \
         await_words("serving ");                               \
     } while (0)
-
-static void assert_ended(int expected)
-{
-    int status = -1;
-
-    cr_assert_eq(waitpid(server, &status, 0), server);
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == expected,
-              "status %#x", status);
-    close(errors);
-    cr_assert_eq(access(path, F_OK), -1, "the socket's file is left");
-    unlink(image);
-    cr_assert_eq(rmdir(dir), 0);
-}
-
-static void stop(void)
-{
-    kill(server, SIGTERM);
-    assert_ended(0);
-}
 
 /* ---- What can be seen of it --------------------------------------------- */
 
 static unsigned count_descriptors(void)
 {
-    char name[64];
-    unsigned count = 0;
-    DIR *directory;
+    int count = watch_descriptors(server.pid);
 
-    snprintf(name, sizeof(name), "/proc/%d/fd", server);
-    directory = opendir(name);
-    cr_assert(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
+    cr_assert_geq(count, 0);
+    return (unsigned)count;
 }
 
 /* How many there are when nothing goes on. */
@@ -170,49 +93,16 @@ static void await_descriptors(unsigned count)
                  count);
 }
 
-/* Its children, zombies included. */
-static unsigned list_children(pid_t *pids, unsigned room)
-{
-    char name[64], text[4096] = "", *at = text;
-    unsigned count = 0;
-    int fd;
-
-    snprintf(name, sizeof(name), "/proc/%d/task/%d/children", server, server);
-    fd = open(name, O_RDONLY);
-    cr_assert_geq(fd, 0);
-    cr_assert_geq(read(fd, text, sizeof(text) - 1), 0);
-    close(fd);
-    while (count < room && (pids[count] = (pid_t)strtol(at, &at, 10)) > 0)
-        count++;
-    return count;
-}
-
 /* Waits until there are so many. */
 static void await_children(pid_t *pids, unsigned count)
 {
-    for (unsigned i = 0; i < 1000 && list_children(pids, 8) != count; i++)
+    for (unsigned i = 0;
+         i < 1000 && watch_children(server.pid, pids, 8) != count; i++)
         usleep(5000);
-    cr_assert_eq(list_children(pids, 8), count);
+    cr_assert_eq(watch_children(server.pid, pids, 8), count);
 }
 
 /* ---- Clients ------------------------------------------------------------ */
-
-static int connect_server(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0,
-                 "%s", strerror(errno));
-    return fd;
-}
-
-static void say(int fd, const char *text)
-{
-    cr_assert_eq(send(fd, text, strlen(text), MSG_NOSIGNAL),
-                 (ssize_t)strlen(text));
-}
 
 static int request(const char *target)
 {
@@ -229,15 +119,9 @@ static int request(const char *target)
 static int answer(int fd)
 {
     static char text[65536];
-    size_t bytes = 0;
-    ssize_t more;
     int status = 0;
 
-    while ((more = recv(fd, text + bytes, sizeof(text) - 1 - bytes, 0)) > 0)
-        bytes += (size_t)more;
-    text[bytes] = '\0';
-    close(fd);
-    if (bytes == 0)
+    if (read_to_end(fd, text, sizeof(text)) == 0)
         return 0;
     cr_assert_eq(sscanf(text, "HTTP/1.1 %d ", &status), 1, "%s", text);
     cr_assert_not(strstr(text + 1, "HTTP/1.1"), "two answers: %s", text);
@@ -273,7 +157,7 @@ static void fail_in_all_ways(void)
     get("/slow?60000", 504);
     get("/", 200);
     await_descriptors(descriptors);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, clients_are_told_how_guests_fail)
@@ -292,7 +176,7 @@ Test(serve_faults, a_guest_that_computes_for_ever_is_stopped)
 {
     START("function.elf", "--timeout", "300", "--workers", "1");
     get("/hang", 504);
-    stop();
+    stop_server();
 }
 
 /* ---- Clients that fail -------------------------------------------------- */
@@ -318,7 +202,7 @@ Test(serve_faults, clients_may_leave_or_say_nothing)
     for (unsigned i = 0; i < 8; i++)
         cr_assert_eq(answer(silent[i]), 0);
     await_descriptors(descriptors);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, there_is_an_end_to_how_many_are_held)
@@ -331,7 +215,7 @@ Test(serve_faults, there_is_an_end_to_how_many_are_held)
         clients[i] = request("/");
     for (unsigned i = 0; i < 24; i++)
         cr_assert_eq(answer(clients[i]), 200);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, silent_clients_do_not_keep_others_out)
@@ -353,7 +237,7 @@ Test(serve_faults, silent_clients_do_not_keep_others_out)
     cr_assert_eq(answer(late), 200);
     for (unsigned i = 1; i < 5; i++)
         close(silent[i]);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, who_waits_too_long_is_told_503)
@@ -371,7 +255,7 @@ Test(serve_faults, who_waits_too_long_is_told_503)
         late += status == 503;
     }
     cr_assert_gt(late, 0);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, a_host_without_descriptors_is_waited_for)
@@ -382,14 +266,14 @@ Test(serve_faults, a_host_without_descriptors_is_waited_for)
     START("function.elf", "--timeout", "20000", "--workers", "1");
     get("/", 200);
     limit.rlim_cur = 3; /* new ones have higher numbers */
-    cr_assert_eq(prlimit(server, RLIMIT_NOFILE, NULL, &before), 0);
+    cr_assert_eq(prlimit(server.pid, RLIMIT_NOFILE, NULL, &before), 0);
     limit.rlim_max = before.rlim_max;
-    cr_assert_eq(prlimit(server, RLIMIT_NOFILE, &limit, NULL), 0);
+    cr_assert_eq(prlimit(server.pid, RLIMIT_NOFILE, &limit, NULL), 0);
     fd = request("/");
     usleep(300000); /* it tries a few times */
-    cr_assert_eq(prlimit(server, RLIMIT_NOFILE, &before, NULL), 0);
+    cr_assert_eq(prlimit(server.pid, RLIMIT_NOFILE, &before, NULL), 0);
     cr_assert_eq(answer(fd), 200);
-    stop();
+    stop_server();
 }
 
 /* ---- Workers that die --------------------------------------------------- */
@@ -409,7 +293,7 @@ Test(serve_faults, workers_that_are_killed_are_replaced)
         for (unsigned k = 0; k < 4; k++)
             clients[k] = request(k % 2 ? "/slow?3" : "/");
         usleep(i * 200);
-        count = list_children(workers, 8);
+        count = watch_children(server.pid, workers, 8);
         if (count > 0)
             kill(workers[i % count], SIGKILL);
         for (unsigned k = 0; k < 4; k++) {
@@ -422,7 +306,7 @@ Test(serve_faults, workers_that_are_killed_are_replaced)
     get("/", 200);
     await_children(workers, 2);
     await_descriptors(descriptors);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, nobody_outlives_the_supervisor)
@@ -432,19 +316,19 @@ Test(serve_faults, nobody_outlives_the_supervisor)
     START("function.elf", "--timeout", "20000", "--workers", "2");
     get("/", 200);
     await_children(workers, 2);
-    kill(server, SIGKILL);
-    cr_assert_eq(waitpid(server, NULL, 0), server);
+    kill(server.pid, SIGKILL);
+    cr_assert_eq(waitpid(server.pid, NULL, 0), server.pid);
     for (unsigned i = 0; i < 2; i++) {
         for (unsigned k = 0; k < 1000 && kill(workers[i], 0) == 0; k++)
             usleep(5000);
         cr_assert_eq(kill(workers[i], 0), -1);
     }
     /* What it left behind is no obstacle. */
-    close(errors);
+    close(server.errors);
     launch((const char *const[]){"--workers", "1", NULL});
     await_words("serving ");
     get("/", 200);
-    stop();
+    stop_server();
 }
 
 /* ---- The end ------------------------------------------------------------ */
@@ -456,10 +340,10 @@ Test(serve_faults, what_is_there_is_served_before_the_end)
     START("function.elf", "--timeout", "20000", "--workers", "1");
     for (unsigned i = 0; i < 6; i++)
         clients[i] = request("/slow?30");
-    kill(server, SIGTERM);
+    kill(server.pid, SIGTERM);
     for (unsigned i = 0; i < 6; i++)
         cr_assert_eq(answer(clients[i]), 200);
-    assert_ended(0);
+    assert_server_ended(0);
 }
 
 Test(serve_faults, a_second_signal_ends_it_at_once)
@@ -468,11 +352,11 @@ Test(serve_faults, a_second_signal_ends_it_at_once)
 
     START("function.elf", "--timeout", "50000", "--workers", "1");
     fd = request("/slow?60000");
-    kill(server, SIGTERM);
-    for (unsigned i = 0; i < 1000 && access(path, F_OK) == 0; i++)
+    kill(server.pid, SIGTERM);
+    for (unsigned i = 0; i < 1000 && access(server.path, F_OK) == 0; i++)
         usleep(5000);
-    kill(server, SIGINT);
-    assert_ended(128 + SIGINT);
+    kill(server.pid, SIGINT);
+    assert_server_ended(128 + SIGINT);
     answer(fd);
 }
 
@@ -481,16 +365,16 @@ Test(serve_faults, a_socket_in_use_is_not_taken)
     pid_t first;
 
     START("function.elf", "--workers", "1");
-    first = server;
-    close(errors);
+    first = server.pid;
+    close(server.errors);
     launch((const char *const[]){"--workers", "1", NULL});
     await_words("cannot listen at unix:");
-    cr_assert_eq(waitpid(server, NULL, 0), server);
-    close(errors);
-    server = first;
-    errors = open("/dev/null", O_RDONLY);
+    cr_assert_eq(waitpid(server.pid, NULL, 0), server.pid);
+    close(server.errors);
+    server.pid = first;
+    server.errors = open("/dev/null", O_RDONLY);
     get("/", 200);
-    stop();
+    stop_server();
 }
 
 /* ---- Another image ------------------------------------------------------ */
@@ -513,20 +397,21 @@ Test(serve_faults, an_image_is_replaced_while_it_serves)
     for (unsigned i = 0; i < 12; i++) {
         clients[i] = request("/slow?20");
         if (i == 4)
-            kill(server, SIGHUP);
+            kill(server.pid, SIGHUP);
     }
     for (unsigned i = 0; i < 12; i++)
         cr_assert_eq(answer(clients[i]), 200);
     for (unsigned i = 0; i < 2000; i++) {
-        if (list_children(after, 8) == 2 && after[0] != before[0] &&
-            after[0] != before[1] && after[1] != before[1])
+        if (watch_children(server.pid, after, 8) == 2 &&
+            after[0] != before[0] && after[0] != before[1] &&
+            after[1] != before[1])
             break;
         usleep(5000);
         cr_assert_lt(i, 1999, "the old workers stay");
     }
     get("/", 200);
     await_descriptors(descriptors);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, a_broken_image_changes_nothing)
@@ -538,25 +423,25 @@ Test(serve_faults, a_broken_image_changes_nothing)
     descriptors = settle_descriptors();
     truncate_image(100);
     forget_words();
-    kill(server, SIGHUP);
+    kill(server.pid, SIGHUP);
     await_words("the old one stays");
     get("/", 200);
     copy_image("hello.elf"); /* which never accepts anything */
     forget_words();
-    kill(server, SIGHUP);
+    kill(server.pid, SIGHUP);
     await_words("the old one stays");
     get("/", 200);
     copy_image("function.elf");
-    kill(server, SIGHUP);
+    kill(server.pid, SIGHUP);
     get("/", 200);
     await_descriptors(descriptors);
-    stop();
+    stop_server();
 }
 
 Test(serve_faults, an_image_that_does_not_serve_is_an_error)
 {
-    choose_paths("hello.elf");
+    choose_image("hello.elf");
     launch((const char *const[]){"--workers", "1", NULL});
     await_words("mayfly: ");
-    assert_ended(125);
+    assert_server_ended(125);
 }
