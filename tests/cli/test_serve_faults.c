@@ -2,8 +2,11 @@
 /* mayfly serve where guests, workers, clients or images fail. */
 #include "tests/cli/cli_test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,6 +347,52 @@ Test(serve_faults, what_is_there_is_served_before_the_end)
     for (unsigned i = 0; i < 6; i++)
         cr_assert_eq(answer(clients[i]), 200);
     assert_server_ended(0);
+}
+
+/* The last --listen counts. */
+static int connect_tcp(int flags)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const char *at = strstr(server.said, " at 127.0.0.1:");
+    int fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+
+    cr_assert(at);
+    to.sin_port = htons((uint16_t)atoi(at + strlen(" at 127.0.0.1:")));
+    cr_assert(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 ||
+              (flags && errno == EINPROGRESS));
+    return fd;
+}
+
+/* Tries until it is not answered: then the server is about to end. */
+static int connect_too_late(void)
+{
+    struct pollfd late = {.events = POLLOUT};
+
+    for (unsigned i = 0; i < 1000; i++) {
+        late.fd = connect_tcp(SOCK_NONBLOCK);
+        if (poll(&late, 1, 5) == 0)
+            return late.fd;
+        cr_assert_eq(late.revents, POLLOUT, "nobody listens any more");
+        close(late.fd);
+    }
+    cr_assert_fail("it does not end");
+    return -1;
+}
+
+Test(serve_faults, who_connected_before_the_end_may_still_speak)
+{
+    int fd, late;
+
+    START("function.elf", "--timeout", "20000", "--workers", "1", "--listen",
+          "127.0.0.1:0");
+    fd = connect_tcp(0); /* its server does not see it yet */
+    kill(server.pid, SIGTERM);
+    late = connect_too_late();
+    say(fd, "GET / HTTP/1.0\r\n\r\n");
+    cr_assert_eq(answer(fd), 200);
+    assert_server_ended(0);
+    close(late);
 }
 
 Test(serve_faults, a_second_signal_ends_it_at_once)

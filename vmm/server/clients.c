@@ -437,16 +437,14 @@ uint64_t clients_deadline(const struct clients *clients)
                         closing ? closing->deadline_ns : LOOP_NEVER);
 }
 
-void clients_hurry(struct clients *clients)
+void clients_hurry(struct clients *clients, uint64_t latest_ns)
 {
-    uint64_t latest = clients->loop->now_ns + CLIENTS_HURRY_NS;
-
     /* The list stays in order: no deadline comes before an earlier one's. */
     for (struct link *at = clients->silent.next; at != &clients->silent;
          at = at->next) {
         struct client *client = LIST_OWNER(at, struct client, link);
 
-        client->deadline_ns = loop_earlier(client->deadline_ns, latest);
+        client->deadline_ns = loop_earlier(client->deadline_ns, latest_ns);
     }
 }
 

@@ -32,9 +32,6 @@
 /* How long a client has to read an answer of ours. */
 #define CLIENTS_CLOSING_NS 1000000000u
 
-/* How long silent ones have to say something when the server is to end. */
-#define CLIENTS_HURRY_NS 1000000000u
-
 enum client_state {
     CLIENT_FREE,
     CLIENT_SILENT,
@@ -138,7 +135,7 @@ void clients_expire(struct clients *clients);
 /* When clients_expire() has something to do next; LOOP_NEVER. */
 uint64_t clients_deadline(const struct clients *clients);
 
-/* The server is to end: silent ones have CLIENTS_HURRY_NS from now on. */
-void clients_hurry(struct clients *clients);
+/* The server is to end: silent ones have until then, at most. */
+void clients_hurry(struct clients *clients, uint64_t latest_ns);
 
 #endif

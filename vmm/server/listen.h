@@ -42,6 +42,14 @@ int listener_open(struct listener *listener,
  */
 void listener_defer(const struct listener *listener, unsigned seconds);
 
+/*
+ * From here on nobody connects any more: who tries is not answered, and tries
+ * again. Returns whether the kernel may have some that have connected and said
+ * nothing (listener_defer()): it hands them out when they speak, or when it
+ * would ask them again, which is a second after they came, then two, four ...
+ */
+bool listener_hold(const struct listener *listener);
+
 /* Closes it, if it is open, and removes its file. */
 void listener_close(struct listener *listener);
 

@@ -18,6 +18,9 @@
 #define SPARE_FDS    64u /* files that are open anyway, and some */
 #define FDS_A_WORKER 3u
 
+/* How long silent clients have to say something when the server is to end. */
+#define HURRY_NS 1000000000u
+
 /* ---- Accepting ---------------------------------------------------------- */
 
 /*
@@ -50,6 +53,13 @@ static void on_connection(struct watch *watch, uint32_t events)
         supervisor->pause_ns = supervisor->loop.now_ns + PAUSE_NS;
 }
 
+/* Whether those that have connected before the end may still come. */
+static bool is_held(const struct supervisor *supervisor)
+{
+    return supervisor->phase == DRAINING && supervisor->listener.fd >= 0 &&
+           supervisor->loop.now_ns < supervisor->held_until_ns;
+}
+
 /*
  * Where there is no room, the kernel holds connections, and then its peers;
  * unless others have it who say nothing.
@@ -59,7 +69,7 @@ static bool wants_connections(const struct supervisor *supervisor)
     const struct clients *clients = &supervisor->clients;
     unsigned slack = supervisor->listening ? 0 : clients->max / 16;
 
-    if (supervisor->phase != SERVING)
+    if (supervisor->phase != SERVING && !is_held(supervisor))
         return false;
     if (clients_count(clients) + slack >= clients->max &&
         clients->counts[CLIENT_SILENT] == 0)
@@ -96,6 +106,8 @@ static void close_listener(struct supervisor *supervisor)
 /*
  * Accepts what the kernel had when the end was asked for, as there is room;
  * then nobody listens. Those that have come since might never come to an end.
+ * Where the kernel has silent ones, they may speak as long as those that it has
+ * handed out.
  */
 static void drain(struct supervisor *supervisor)
 {
@@ -105,17 +117,27 @@ static void drain(struct supervisor *supervisor)
     while (supervisor->listener.fd >= 0 && !result && !supervisor->pause_ns &&
            clients_have_room(clients) && supervisor->backlog > 0) {
         result = clients_accept(clients, supervisor->listener.fd);
-        supervisor->backlog--;
+        supervisor->backlog -= result == 0;
     }
-    if (supervisor->listener.fd >= 0 &&
+    if (supervisor->listener.fd >= 0 && !is_held(supervisor) &&
         (result == -EAGAIN || supervisor->backlog == 0)) {
         close_listener(supervisor);
-        clients_hurry(clients);
-    } else if (result) {
+        clients_hurry(clients, supervisor->hurry_ns);
+    } else if (result && result != -EAGAIN) {
         supervisor->pause_ns = supervisor->loop.now_ns + PAUSE_NS;
     }
     if (supervisor->listener.fd < 0 && clients_count(clients) == 0)
         supervisor->phase = ENDED;
+}
+
+static void begin_drain(struct supervisor *supervisor)
+{
+    supervisor->phase = DRAINING;
+    supervisor->backlog = LISTEN_BACKLOG + 1;
+    supervisor->hurry_ns = supervisor->loop.now_ns + HURRY_NS;
+    if (listener_hold(&supervisor->listener))
+        supervisor->held_until_ns = supervisor->hurry_ns;
+    clients_hurry(&supervisor->clients, supervisor->hurry_ns);
 }
 
 static void on_end_signal(struct supervisor *supervisor, int number)
@@ -123,8 +145,7 @@ static void on_end_signal(struct supervisor *supervisor, int number)
     if (supervisor->phase == BOOTING) {
         supervisor->phase = ENDED;
     } else if (supervisor->phase == SERVING) {
-        supervisor->phase = DRAINING;
-        supervisor->backlog = LISTEN_BACKLOG + 1;
+        begin_drain(supervisor);
     } else if (supervisor->phase == DRAINING) {
         supervisor->phase = ENDED;
         supervisor->status = CLI_SIGNALLED + number;
@@ -370,6 +391,8 @@ static uint64_t next_deadline(const struct supervisor *supervisor)
 
     if (supervisor->log_ns)
         first = loop_earlier(first, supervisor->log_ns);
+    if (is_held(supervisor))
+        first = loop_earlier(first, supervisor->held_until_ns);
     if (supervisor->pause_ns)
         first = loop_earlier(first, supervisor->pause_ns);
     return first;

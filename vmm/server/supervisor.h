@@ -38,13 +38,15 @@ struct supervisor {
 
     struct listener listener;
     struct watch listen_watch;
-    bool listening;    /* it is watched for connections */
-    bool was_ready;    /* it was in this round */
-    bool crowded;      /* it was, and there was no room */
-    unsigned batch;    /* connections to accept at once */
-    unsigned full;     /* rounds in a row in which there were so many */
-    uint64_t pause_ns; /* accept no sooner; 0: now */
-    unsigned backlog;  /* DRAINING: the kernel may have so many more */
+    bool listening;         /* it is watched for connections */
+    bool was_ready;         /* it was in this round */
+    bool crowded;           /* it was, and there was no room */
+    unsigned batch;         /* connections to accept at once */
+    unsigned full;          /* rounds in a row in which there were so many */
+    uint64_t pause_ns;      /* accept no sooner; 0: now */
+    unsigned backlog;       /* DRAINING: the kernel may have so many more */
+    uint64_t held_until_ns; /* the same: it hands out silent ones till then */
+    uint64_t hurry_ns;      /* the same: when silent ones are closed */
 
     int signal_fd;
     struct watch signal_watch;
