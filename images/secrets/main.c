@@ -195,6 +195,13 @@ static void leave_upcall(void)
     boot()->upcall_masked = 0;
 }
 
+/* One that comes in a while, whatever is in the registers then. */
+static void await_upcall(void)
+{
+    mf_upcall_arm(on_event, UINT64_C(1) << MF_EVENT_TIMER);
+    mf_upcall_set_timer(now_ns() + 20000000);
+}
+
 /* Gives it a while to come. Returns how many came. */
 static long count_upcalls(void)
 {
@@ -319,6 +326,8 @@ unsigned secrets_act(void)
         set_timer(20000000);
     if (has("arm"))
         leave_upcall();
+    if (has("later"))
+        await_upcall();
     if (has("watch"))
         secrets_call.result = watch(60000000);
     if (has("count"))
@@ -335,6 +344,9 @@ unsigned secrets_act(void)
         answer_wrong();
     if (has("wrong room"))
         offer_wrong_room();
+    /* Upcalls use the stack, and the pointer to it is about to be a secret. */
+    if (end != SECRETS_ANSWER)
+        mf_upcall_mask();
     return end;
 }
 

@@ -9,7 +9,8 @@
  * interrupted stack, with the events that it is for, and the program goes on
  * where it was, every register as it was. While upcalls are masked, or the
  * program waits, events stay raised; unmasking looks for them without an exit.
- * One handler runs at a time. It may do what a signal handler may.
+ * One handler runs at a time. It may do what a signal handler may. Code whose
+ * stack pointer is not one masks upcalls first.
  */
 
 #include <stdbool.h>
