@@ -79,18 +79,22 @@ void launch_server(const char *const *words, int output)
         close(output);
 }
 
+bool read_words(void)
+{
+    ssize_t more = read(server.errors, server.said + server.said_bytes,
+                        sizeof(server.said) - 1 - server.said_bytes);
+
+    server.said_bytes += more > 0 ? (size_t)more : 0;
+    server.said[server.said_bytes] = '\0';
+    return more > 0;
+}
+
 void await_words(const char *words)
 {
     server.said[server.said_bytes] = '\0';
-    while (!strstr(server.said, words)) {
-        ssize_t more = read(server.errors, server.said + server.said_bytes,
-                            sizeof(server.said) - 1 - server.said_bytes);
-
-        cr_assert_gt(more, 0, "it ended before it said '%s': %s", words,
-                     server.said);
-        server.said_bytes += (size_t)more;
-        server.said[server.said_bytes] = '\0';
-    }
+    while (!strstr(server.said, words))
+        cr_assert(read_words(), "it ended before it said '%s': %s", words,
+                  server.said);
 }
 
 void forget_words(void)

@@ -14,6 +14,7 @@
  * One at a time. It ends with the test.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -40,6 +41,9 @@ void launch_server(const char *const *words, int output);
 
 /* The same of any words, and without the socket. Returns the process. */
 pid_t start_mayfly(const char *const *words, int output, int errors);
+
+/* Waits for more of it. Returns false if that was all. */
+bool read_words(void);
 
 /* Reads on until it has said this. */
 void await_words(const char *words);

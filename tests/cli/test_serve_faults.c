@@ -175,6 +175,27 @@ Test(serve_faults, so_are_those_of_vms_for_one_use)
     fail_in_all_ways();
 }
 
+static unsigned count_words(const char *words)
+{
+    unsigned count = 0;
+
+    for (const char *at = server.said; (at = strstr(at, words)); at++)
+        count++;
+    return count;
+}
+
+Test(serve_faults, a_crash_is_explained_once_in_a_while)
+{
+    START("function-mmap.elf", "--timeout", "20000", "--workers", "1");
+    for (unsigned i = 0; i < 12; i++)
+        get("/crash", 502);
+    kill(server.pid, SIGTERM);
+    while (read_words())
+        ;
+    cr_assert_eq(count_words("backtrace:"), 1, "%s", server.said);
+    assert_server_ended(0);
+}
+
 Test(serve_faults, a_guest_that_computes_for_ever_is_stopped)
 {
     START("function.elf", "--timeout", "300", "--workers", "1");

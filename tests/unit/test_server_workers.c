@@ -188,6 +188,37 @@ Test(server_workers, who_does_not_end_when_told_is_killed)
     server_end();
 }
 
+/* ---- Words -------------------------------------------------------------- */
+
+Test(server_workers, one_of_them_explains_a_crash)
+{
+    struct fake a, b, c;
+    uint64_t until_ns;
+    int client;
+
+    server_start(2);
+    a = fake_start(true);
+    b = fake_start(true);
+    cr_assert_eq(a.page->quiet_until_ns, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        client = server_connect(GET);
+        cr_assert(fake_take(&b));
+        fake_report(&b, WORKER_CRASHED);
+        server_expect_refusal(client, HTTP_BAD_GATEWAY);
+        if (i == 0)
+            until_ns = a.page->quiet_until_ns;
+    }
+    cr_assert_geq(until_ns, server_loop.now_ns);
+    cr_assert_leq(until_ns, server_loop.now_ns + WORKER_QUIET_NS);
+    cr_assert_eq(a.page->quiet_until_ns, until_ns, "not longer by the second");
+    c = fake_start(true);
+    cr_assert_eq(c.page->quiet_until_ns, until_ns, "a new one does not know");
+    fake_die(&a);
+    fake_die(&b);
+    fake_die(&c);
+    server_end();
+}
+
 /* ---- Nonsense ----------------------------------------------------------- */
 
 /* A worker with a job says this; the request is answered 502, by us. */

@@ -86,6 +86,7 @@ struct dispatch {
     struct link order;    /* others that have a deadline */
     bool stirred; /* workers have become ready, or have ended: the caller's to
                      clear */
+    uint64_t quiet_until_ns;  /* no worker explains a failure before that */
     uint64_t paused_until_ns; /* the host had no room for a descriptor */
 };
 

@@ -14,9 +14,6 @@
 #include "vmm/server/child.h"
 #include "vmm/server/guest.h"
 
-/* Crashes are reported so often at most: clients may cause them. */
-#define EXPLAIN_NS UINT64_C(10000000000)
-
 /* What a guest has to end by itself that has closed without an answer. */
 #define EXIT_NS 10000000u
 
@@ -39,8 +36,7 @@ struct worker {
     struct mayfly *vm;
     unsigned served; /* connections, since the VM was new */
     unsigned large_resets;
-    uint64_t look_ns;      /* how long to look for a job before a sleep */
-    uint64_t explained_ns; /* when a crash was explained last */
+    uint64_t look_ns; /* how long to look for a job before a sleep */
     char error[MAYFLY_ERROR_BYTES];
 };
 
@@ -166,15 +162,15 @@ static int take_job(struct worker *worker, struct worker_job *job)
 
 /* ---- Serving ------------------------------------------------------------ */
 
-static void explain_crash(struct worker *worker,
-                          const struct mayfly_crash *crash)
+/* Whether a failure is to be explained; then the next ones are not. */
+static bool may_explain(struct worker *worker)
 {
     uint64_t now = child_now_ns();
 
-    if (worker->explained_ns && now - worker->explained_ns < EXPLAIN_NS)
-        return;
-    worker->explained_ns = now;
-    guest_explain_crash(worker->vm, crash);
+    if (now < worker->page->quiet_until_ns)
+        return false;
+    worker->page->quiet_until_ns = now + WORKER_QUIET_NS;
+    return true;
 }
 
 /* What has not gone out yet, in the time that is left. */
@@ -200,7 +196,8 @@ static void note_end(struct worker *worker, const struct mayfly_result *result,
     case MAYFLY_CRASHED:
         done->end = WORKER_CRASHED;
         done->status = (int)result->crash.kind;
-        explain_crash(worker, &result->crash);
+        if (may_explain(worker))
+            guest_explain_crash(worker->vm, &result->crash);
         break;
     case MAYFLY_EXITED:
         done->end = WORKER_EXITED;
@@ -250,7 +247,8 @@ static void run(struct worker *worker, const struct worker_job *job,
     }
     failure = mayfly_run(worker->vm, &result, worker->error);
     if (failure) {
-        cli_fail(CLI_FAILED, "%s", worker->error);
+        if (may_explain(worker))
+            cli_fail(CLI_FAILED, "%s", worker->error);
         done->end = WORKER_FAILED;
         done->status = -failure;
         done->spent = 1;
@@ -291,7 +289,7 @@ static void renew(struct worker *worker, struct worker_report *done)
     if (done->spent)
         return;
     if (!worker->resettable || mayfly_reset(worker->vm, worker->error)) {
-        if (worker->resettable)
+        if (worker->resettable && may_explain(worker))
             cli_fail(CLI_FAILED, "%s", worker->error);
         done->spent = 1;
         return;

@@ -42,6 +42,9 @@
 #include "vmm/server/boot.h"
 #include "vmm/server/server.h"
 
+/* Failures are explained so often at most: clients may cause them. */
+#define WORKER_QUIET_NS UINT64_C(10000000000)
+
 /* Supervisor to worker: one packet, with the connection. */
 struct worker_job {
     uint64_t id;         /* not 0 */
@@ -81,6 +84,9 @@ struct worker_page {
     _Atomic uint64_t next[2]; /* jobs handed over, not claimed; 0: none */
     _Atomic uint64_t current; /* about to be claimed, or claimed and not
                                  reported; else 0 or what has been */
+    /* No failure is explained before that: by the supervisor, which hears of
+     * those of others, too. CLOCK_MONOTONIC. */
+    _Atomic uint64_t quiet_until_ns;
     struct mayfly_progress progress;
 };
 

@@ -27,6 +27,7 @@ struct worker *dispatch_add(struct dispatch *dispatch,
         .memory_fd = -1,
         .deadline_ns = dispatch->loop->now_ns + dispatch->start_timeout_ns,
     };
+    link->page->quiet_until_ns = dispatch->quiet_until_ns;
     list_init(&worker->place);
     list_init(&worker->order);
     list_append(&dispatch->starting, &worker->order);
@@ -160,6 +161,23 @@ static struct connection_record read_report(const struct worker *worker,
     };
 }
 
+/*
+ * One worker has explained a failure: the others do not for a while, nor do
+ * those that are made meanwhile.
+ */
+static void hush(struct dispatch *dispatch)
+{
+    uint64_t now_ns = dispatch->loop->now_ns;
+
+    if (now_ns < dispatch->quiet_until_ns)
+        return;
+    dispatch->quiet_until_ns = now_ns + WORKER_QUIET_NS;
+    for (unsigned i = 0; i < dispatch->max; i++)
+        if (dispatch->workers[i].state != WORKER_ABSENT)
+            dispatch->workers[i].link.page->quiet_until_ns =
+                dispatch->quiet_until_ns;
+}
+
 /* Makes the next one the one that it has. */
 static void go_on(struct worker *worker, const struct worker_report *report)
 {
@@ -207,6 +225,8 @@ static bool obey(struct worker *worker, const struct worker_report *report)
         return false;
     record = read_report(worker, report);
     reset_ns = at_most(report->reset_ns, COUNT_MAX);
+    if (record.end == CONNECTION_CRASHED || record.end == CONNECTION_FAILED)
+        hush(dispatch);
     go_on(worker, report);
     /* Who can work shall: all else comes after that. */
     dispatch_pump(dispatch);
