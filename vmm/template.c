@@ -8,57 +8,118 @@
 
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
+#include "vmm/paging.h"
+#include "vmm/room.h"
 #include "vmm/vm.h"
+
+/*
+ * What clones share is in the file several times, as long as that takes no more
+ * memory and addresses than these: one mapping is enough for so many clones.
+ */
+#define COPIES_DATA_BYTES_MAX (UINT64_C(8) << 20)
+#define COPIES_BYTES_MAX      (UINT64_C(1) << 30)
 
 /* ---- Its memory ---------------------------------------------------------- */
 
-/* Maps `ram`, a file's as a whole, with these flags. */
-static int map_ram(const struct machine *machine, int memory, int flags,
-                   struct gmem *ram)
+/* What is at `host` is the machine's RAM, one range behind the other. */
+static void place_ram(const struct machine *machine, void *host,
+                      struct gmem *ram)
 {
-    off_t offset = 0;
+    uint8_t *at = host;
 
     for (unsigned i = 0; i < ARRAY_SIZE(machine->ram); i++) {
         const struct mf_range *range = &machine->ram[i];
-        void *host;
 
-        if (range->bytes == 0)
-            continue;
-        host = mmap(NULL, range->bytes, PROT_READ | PROT_WRITE, flags, memory,
-                    offset);
-        os_calls++;
-        if (host == MAP_FAILED)
-            return -errno;
-        gmem_add(ram, range->base, range->bytes, host);
-        offset += (off_t)range->bytes;
+        if (range->bytes)
+            gmem_add(ram, range->base, range->bytes, at);
+        at += range->bytes;
     }
-    return 0;
 }
 
-static void unmap_ram(struct gmem *ram)
-{
-    for (unsigned i = 0; i < ram->count; i++)
-        os_munmap(ram->regions[i].host, ram->regions[i].bytes);
-    ram->count = 0;
-}
-
-/* Lays all of RAM out in the file. */
-static int fill(struct mayfly_template *to, char *error)
+/* Lays all of RAM out at `host`. */
+static int fill(struct mayfly_template *to, void *host, char *error)
 {
     struct machine *machine = &to->snapshot.machine;
     struct gmem ram = {.count = 0};
-    int result = map_ram(machine, to->memory, MAP_SHARED, &ram);
 
+    place_ram(machine, host, &ram);
+    int result = snapshot_copy(&to->snapshot, &ram, error);
     if (result)
-        error_system(error, result, "cannot map memory");
-    else
-        result = snapshot_copy(&to->snapshot, &ram, error);
-    if (!result) {
-        result = machine_rebuild(machine, &to->snapshot.image, &ram);
-        if (result)
-            error_system(error, result, "cannot build the machine");
+        return result;
+    result = machine_rebuild(machine, &to->snapshot.image, &ram);
+    return result ? error_system(error, result, "cannot build the machine") : 0;
+}
+
+/* As many copies as are worth their memory. */
+static unsigned choose_copies(uint64_t bytes, uint64_t data_bytes)
+{
+    uint64_t copies =
+        min_u64(COPIES_BYTES_MAX / bytes,
+                COPIES_DATA_BYTES_MAX / max_u64(data_bytes, GMEM_PAGE_BYTES));
+
+    return (unsigned)max_u64(1, min_u64(copies, ROOMS_IN_ROW_MAX));
+}
+
+/* Writes what is in [start, end) of the first copy to all others. */
+static int copy_data(int file, const uint8_t *first, uint64_t bytes,
+                     unsigned copies, off_t start, off_t end)
+{
+    for (unsigned i = 1; i < copies; i++)
+        for (off_t at = start; at < end;) {
+            ssize_t part = os_pwrite(file, first + at, (size_t)(end - at),
+                                     (off_t)(i * bytes) + at);
+
+            if (part <= 0)
+                return part < 0 ? (int)part : -EIO;
+            at += part;
+        }
+    return 0;
+}
+
+/* Makes `copies` of one, holes and all. */
+static int copy_memory(int file, const uint8_t *first, uint64_t bytes,
+                       unsigned copies)
+{
+    off_t end = 0;
+    int result = (int)os_syscall(SYS_ftruncate, file, (off_t)(copies * bytes));
+
+    while (!result && copies > 1) {
+        off_t start = os_syscall(SYS_lseek, file, end, SEEK_DATA);
+
+        if (start == -ENXIO || start >= (off_t)bytes)
+            return 0;
+        end = start < 0 ? start : os_syscall(SYS_lseek, file, start, SEEK_HOLE);
+        if (end < 0)
+            return (int)end;
+        end = (off_t)min_u64((uint64_t)end, bytes);
+        result = copy_data(file, first, bytes, copies, start, end);
     }
-    unmap_ram(&ram);
+    return result;
+}
+
+/* Lays RAM out in the file, `bytes` of it, and decides how often. */
+static int fill_file(struct mayfly_template *to, int file, uint64_t bytes,
+                     unsigned *copies, char *error)
+{
+    struct stat status;
+    void *host = NULL;
+    int result = (int)os_syscall(SYS_ftruncate, file, (off_t)bytes);
+
+    if (!result)
+        result =
+            os_mmap(bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, &host);
+    if (result)
+        return error_system(error, result, "cannot map the memory file");
+    result = fill(to, host, error);
+    if (!result) {
+        result = os_fstat(file, &status);
+        *copies = choose_copies(bytes, result ? 0 : 512ull * status.st_blocks);
+        if (!result)
+            result = copy_memory(file, host, bytes, *copies);
+        if (result)
+            error_system(error, result, "cannot fill the memory file");
+    }
+    os_munmap(host, bytes);
     return result;
 }
 
@@ -66,31 +127,38 @@ static int fill(struct mayfly_template *to, char *error)
 
 static int make_memory(struct mayfly_template *to, char *error)
 {
-    int result;
+    /* Each copy begins where a page table does. */
+    uint64_t bytes = round_up(to->snapshot.machine.mem_bytes, LARGE_PAGE_BYTES);
+    unsigned copies = 1;
+    int file = (int)os_syscall(SYS_memfd_create, "mayfly-template",
+                               MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-    to->memory = (int)os_syscall(SYS_memfd_create, "mayfly-template",
-                                 MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (to->memory < 0)
-        return error_system(error, to->memory, "cannot make a memory file");
-    result = (int)os_syscall(SYS_ftruncate, to->memory,
-                             to->snapshot.machine.mem_bytes);
+    if (file < 0)
+        return error_system(error, file, "cannot make a memory file");
+    int result = fill_file(to, file, bytes, &copies, error);
+    if (!result) {
+        result = (int)os_syscall(SYS_fcntl, file, F_ADD_SEALS, SEALS);
+        if (!result)
+            result = rooms_open(bytes, copies, file, &to->memory);
+        if (result)
+            error_system(error, result, "cannot keep the memory file");
+    }
     if (result)
-        return error_system(error, result, "cannot size the memory file");
-    result = fill(to, error);
-    if (result)
-        return result;
-    result = (int)os_syscall(SYS_fcntl, to->memory, F_ADD_SEALS, SEALS);
-    return result ? error_system(error, result, "cannot seal the memory file")
-                  : 0;
+        os_close(file);
+    return result;
 }
 
 int template_map(const struct mayfly_template *from, struct mayfly *vm,
                  char *error)
 {
-    int result = map_ram(&from->snapshot.machine, from->memory,
-                         MAP_PRIVATE | MAP_NORESERVE, &vm->ram);
+    void *host = NULL;
+    int result = rooms_take(from->memory, &host);
 
-    return result ? error_system(error, result, "cannot map its memory") : 0;
+    if (result)
+        return error_system(error, result, "cannot map its memory");
+    vm->ram_rooms = from->memory;
+    place_ram(&from->snapshot.machine, host, &vm->ram);
+    return 0;
 }
 
 /* ---- What clones write to ------------------------------------------------ */
@@ -230,7 +298,7 @@ int mayfly_open_template(int snapshot_fd, struct mayfly_template **template,
     if (result)
         return error_system(error, result, "cannot make a template");
     to = room;
-    to->memory = to->snapshot.fd = -1;
+    to->snapshot.fd = -1;
     result = open_template(to, snapshot_fd, error);
     if (result) {
         if (to->snapshot.fd == snapshot_fd)
@@ -246,8 +314,7 @@ void mayfly_close_template(struct mayfly_template *template)
 {
     if (!template)
         return;
-    if (template->memory >= 0)
-        os_close(template->memory);
+    rooms_close(template->memory);
     if (template->snapshot.fd >= 0)
         os_close(template->snapshot.fd);
     snapshot_close(&template->snapshot);

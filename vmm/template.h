@@ -5,11 +5,12 @@
 
 /*
  * All that is the same for every VM that goes on from a snapshot is done once:
- * reading and checking it, and laying memory out. `memory` is a file of our own
- * with all of RAM as such a VM finds it, descriptor and page tables included,
- * which nobody can change any more; what was never written to is a hole. A
- * clone maps it, private, as a whole: one mapping, where a snapshot's file
- * takes one for each row of pages. That counts where many live in one process,
+ * reading and checking it, and laying memory out: in a file of our own with all
+ * of RAM as such a VM finds it, descriptor and page tables included, which
+ * nobody can change any more; what was never written to is a hole. A clone has
+ * a private copy of that, where a snapshot's file takes a mapping for each row
+ * of pages. The file holds it several times, one behind the other, so that so
+ * many clones share a mapping. That counts where many live in one process,
  * because KVM goes through all of its mappings for each new VM.
  */
 
@@ -21,7 +22,7 @@
 
 struct mayfly_template {
     struct snapshot snapshot; /* its state is ours, its file is a duplicate */
-    int memory;
+    struct rooms *memory;     /* what clones find; theirs, too */
     unsigned warm_count;
     struct mf_range warm[TEMPLATE_WARM_MAX]; /* guest-physical, ascending */
 };

@@ -68,8 +68,12 @@ int vm_give_ram(struct mayfly *vm, char *error)
 
 static void free_ram(struct mayfly *vm)
 {
-    for (unsigned i = 0; i < vm->ram.count; i++)
+    unsigned mappings = vm->ram_rooms ? 0 : vm->ram.count;
+
+    for (unsigned i = 0; i < mappings; i++)
         os_munmap(vm->ram.regions[i].host, vm->ram.regions[i].bytes);
+    if (vm->ram_rooms)
+        rooms_give(vm->ram_rooms, vm->ram.regions[0].host);
     vm->ram.count = 0;
 }
 

@@ -58,8 +58,9 @@ struct mayfly {
     int image_fd; /* borrowed; symbols are read from it */
     bool loaded;
     struct machine machine;
-    struct gmem ram; /* all of it; its host memory is ours */
-    struct gmem mem; /* the part that the guest may name to us */
+    struct gmem ram;         /* all of it; its host memory is ours ... */
+    struct rooms *ram_rooms; /* ... a room of these; NULL: mapped for itself */
+    struct gmem mem;         /* the part that the guest may name to us */
     struct clock clock;
 
     struct native native;
