@@ -38,7 +38,9 @@ static int print_help(void)
         "                      1)\n"
         "  --connections N     connections that are held at the same time, at "
         "most\n"
-        "                      (default 4096); more wait with the kernel\n"
+        "                      (default 4096); more wait with the kernel, and "
+        "silent\n"
+        "                      ones are closed for them\n"
         "  --server-first      the server speaks first: connections do not "
         "wait for\n"
         "                      their client's first byte\n"
@@ -132,19 +134,11 @@ static const char *take_number(struct server_options *options, int option,
     }
 }
 
-/* Likewise a time, an address or a level. */
+/* Likewise a time or a level. */
 static const char *take_value(struct server_options *options, int option,
                               const char *value)
 {
     switch (option) {
-    case 'l':
-        return server_parse_address(value, &options->listen)
-                   ? NULL
-                   : "--listen takes ADDR:PORT or unix:PATH";
-    case 'a':
-        return server_parse_address(value, &options->admin)
-                   ? NULL
-                   : "--admin takes ADDR:PORT or unix:PATH";
     case 't':
         return parse_ms(value, &options->timeout_ns)
                    ? NULL
@@ -166,6 +160,32 @@ static const char *take_value(struct server_options *options, int option,
     }
 }
 
+static int take_address(struct server_address *address, const char *option,
+                        const char *value)
+{
+    const char *wrong = server_parse_address(value, address);
+
+    return wrong ? cli_misuse("serve", "%s %s: %s", option, value, wrong)
+                 : CLI_OK;
+}
+
+/* What other commands have may be meant. */
+static int refuse_option(const char *word)
+{
+    static const char *const others[][2] = {
+        {"--net", ": VMs that serve have no network; see --allow-connect"},
+        {"--share", ": VMs that serve have no shares; see --files and --disk"},
+        {"--snapshot", ": 'mayfly run' makes snapshots"},
+        {"-p", ": --listen says where to listen"},
+    };
+    const char *more = "";
+
+    for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (strncmp(word, others[i][0], strlen(others[i][0])) == 0)
+            more = others[i][1];
+    return cli_misuse("serve", "unknown option '%s'%s", word, more);
+}
+
 static int parse_option(struct server_options *options, struct cli_guest *guest,
                         int option, char **argv)
 {
@@ -175,6 +195,10 @@ static int parse_option(struct server_options *options, struct cli_guest *guest,
     if (status != CLI_OTHER)
         return status;
     switch (option) {
+    case 'l':
+        return take_address(&options->listen, "--listen", optarg);
+    case 'a':
+        return take_address(&options->admin, "--admin", optarg);
     case 'L':
         options->access_log = optarg;
         return CLI_OK;
@@ -184,7 +208,7 @@ static int parse_option(struct server_options *options, struct cli_guest *guest,
     case ':':
         return cli_misuse("serve", "%s needs a value", argv[optind - 1]);
     case '?':
-        return cli_misuse("serve", "unknown option '%s'", argv[optind - 1]);
+        return refuse_option(argv[optind - 1]);
     default:
         bad = take_value(options, option, optarg);
         return bad ? cli_misuse("serve", "%s, not '%s'", bad, optarg) : CLI_OK;
@@ -248,11 +272,13 @@ static int settle(int argc, char **argv, struct server_options *options,
                   struct cli_guest *guest)
 {
     if (options->listen.bytes == 0)
-        return cli_misuse("serve", "--listen is needed");
+        return cli_misuse("serve", "--listen is needed: ADDR:PORT, *:PORT or "
+                                   "unix:PATH");
     for (unsigned i = 0; i < guest->disk_count; i++)
         if (!guest->disks[i].read_only)
             return cli_misuse("serve",
-                              "--disk %s: all VMs have it, so it is 'ro' only",
+                              "--disk %s: all VMs have it, so it can be read "
+                              "only: add ',ro'",
                               guest->disks[i].path);
     if (optind == argc)
         return cli_misuse("serve", "an image or a snapshot is needed");

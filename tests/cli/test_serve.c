@@ -55,10 +55,15 @@ Test(serve, its_options_are_checked)
 {
     static const char *const cases[][2] = {
         {"x", "--listen is needed"},
-        {"--listen 80 x", "--listen takes ADDR:PORT or unix:PATH, not '80'"},
-        {"--listen unix: x", "--listen takes"},
-        {"--listen 127.0.0.1:65536 x", "--listen takes"},
-        {"--listen ::1:80 x", "--listen takes"},
+        {"--listen 80 x", "--listen 80: ADDR:PORT, *:PORT or unix:PATH is"},
+        {"--listen :80 x", "--listen :80: ADDR:PORT, *:PORT or unix:PATH is"},
+        {"--listen unix: x", "--listen unix:: a path is missing"},
+        {"--listen unix:$(printf %0108d 0) x", "107 bytes at most"},
+        {"--listen 127.0.0.1:65536 x", "a port is a number to 65535"},
+        {"--listen 127.0.0.1: x", "a port is a number to 65535"},
+        {"--listen ::1:80 x", "an address of IPv6 is in brackets"},
+        {"--listen [1.2.3.4]:80 x", "no address of IPv6"},
+        {"--listen no!name:80 x", "--listen no!name:80: Name does not"},
         {AT, "an image or a snapshot is needed"},
         {AT "--workers 0 x", "--workers takes a number from 1"},
         {AT "--workers 1025 x", "--workers takes a number from 1"},
@@ -70,14 +75,32 @@ Test(serve, its_options_are_checked)
         {AT "--connections 0 x", "--connections takes"},
         {AT "--poll 1000001 x", "--poll takes microseconds"},
         {AT "--mem x x", "--mem takes a size"},
-        {AT "--disk d x", "so it is 'ro' only"},
-        {AT "--admin 1 x", "--admin takes"},
-        {AT "--net user x", "unknown option '--net'"},
+        {AT "--disk d x", "add ',ro'"},
+        {AT "--admin 1 x", "--admin 1: "},
+        {AT "--net user x", "unknown option '--net': VMs that serve have no"},
+        {AT "--share /:/a x", "unknown option '--share': VMs that serve have"},
+        {AT "-p 80:80 x", "unknown option '-p': --listen says where"},
+        {AT "--frob x", "unknown option '--frob'; try"},
         {AT "--mem", "--mem needs a value"},
     };
 
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_refused(cases[i][0], cases[i][1]);
+}
+
+Test(serve, tells_why_it_cannot_listen)
+{
+    need_kvm();
+    assert_refused("--listen 192.0.2.7:80 x", "*:PORT is all of them");
+    assert_refused("--listen unix:$mayfly x", "a file is there that is no");
+    assert_refused("--listen unix:$dir/none/s x", "No such file");
+    assert_refused("--listen 127.0.0.1:7 --admin unix:$mayfly x",
+                   "a file is there that is no");
+    assert_refused(AT "--access-log $dir/none/log x",
+                   "cannot open the access log");
+    run_shell(&shell, "ulimit -n 40; $mayfly serve " AT "x");
+    cr_assert_eq(shell.status, 125);
+    cr_assert(strstr(shell.err, "(ulimit -n)"), "%s", shell.err);
 }
 
 /* ---- Booting ------------------------------------------------------------- */

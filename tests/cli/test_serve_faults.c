@@ -423,8 +423,7 @@ Test(serve_faults, a_second_signal_ends_it_at_once)
     START("function.elf", "--timeout", "50000", "--workers", "1");
     fd = request("/slow?60000");
     kill(server.pid, SIGTERM);
-    for (unsigned i = 0; i < 1000 && access(server.path, F_OK) == 0; i++)
-        usleep(5000);
+    await_words("a second signal ends them");
     kill(server.pid, SIGINT);
     assert_server_ended(128 + SIGINT);
     answer(fd);
@@ -471,6 +470,7 @@ Test(serve_faults, an_image_is_replaced_while_it_serves)
     }
     for (unsigned i = 0; i < 12; i++)
         cr_assert_eq(answer(clients[i]), 200);
+    await_words("as it is now");
     for (unsigned i = 0; i < 2000; i++) {
         if (watch_children(server.pid, after, 8) == 2 &&
             after[0] != before[0] && after[0] != before[1] &&

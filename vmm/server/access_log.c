@@ -105,8 +105,10 @@ static void remove_bytes(struct access_log *log, size_t bytes)
 static void complain(struct access_log *log, int error)
 {
     if (!log->failing)
-        fprintf(stderr, "mayfly: the access log loses lines: %s\n",
-                strerror(error));
+        fprintf(stderr,
+                "mayfly: cannot write to the access log %s: %s: lines get "
+                "lost\n",
+                log->path, strerror(error));
     log->failing = true;
 }
 

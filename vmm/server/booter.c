@@ -183,7 +183,8 @@ static const char *find_fault(const struct booter *booter,
         return "the guest has a network of its own (--net): connections reach "
                "only guests without one";
     if (guest->mem_bytes || guest->env_count > 0 || guest->args[1])
-        return "memory, environment and arguments are in the snapshot";
+        return "memory, environment and arguments are in the snapshot: leave "
+               "out --mem, --env and what is behind it";
     return NULL;
 }
 

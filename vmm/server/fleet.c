@@ -189,6 +189,7 @@ static void take_over(struct fleet *fleet)
 {
     if (fleet->current.exists) {
         metrics_count(fleet->metrics, METRICS_RELOAD);
+        cli_fail(CLI_OK, "serving %s as it is now", fleet->options->image);
         retire(fleet, &fleet->current);
         generation_release(&fleet->current.made);
     }

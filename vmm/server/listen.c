@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -17,84 +16,6 @@
 
 #include "vmm/cli.h"
 #include "vmm/server/text.h"
-
-/* ---- Words -------------------------------------------------------------- */
-
-static bool parse_path(const char *path, struct server_address *address)
-{
-    struct sockaddr_un *un = (struct sockaddr_un *)&address->address;
-
-    if (!*path || strlen(path) >= sizeof(un->sun_path))
-        return false;
-    un->sun_family = AF_UNIX;
-    memcpy(un->sun_path, path, strlen(path));
-    address->bytes = sizeof(*un);
-    return true;
-}
-
-/* All addresses of both families: those of IPv6, which take IPv4 as well. */
-static void take_everything(in_port_t port, struct server_address *address)
-{
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address->address;
-
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = port;
-    address->bytes = sizeof(*in6);
-}
-
-static bool look_up(const char *host, const char *port, int flags,
-                    struct server_address *address)
-{
-    const struct addrinfo hints = {
-        .ai_family = flags & AI_NUMERICHOST ? AF_INET6 : AF_UNSPEC,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = flags | AI_NUMERICSERV | AI_PASSIVE,
-    };
-    struct addrinfo *found;
-
-    if (getaddrinfo(host, port, &hints, &found))
-        return false;
-    memcpy(&address->address, found->ai_addr, found->ai_addrlen);
-    address->bytes = found->ai_addrlen;
-    freeaddrinfo(found);
-    return true;
-}
-
-static bool is_port(const char *text)
-{
-    size_t digits = strspn(text, "0123456789");
-
-    return digits > 0 && digits < 6 && !text[digits] &&
-           strtoul(text, NULL, 10) <= 65535;
-}
-
-bool server_parse_address(const char *text, struct server_address *address)
-{
-    const char *colon = strrchr(text, ':');
-    char host[256];
-    size_t length;
-
-    *address = (struct server_address){.text = text};
-    if (strncmp(text, "unix:", 5) == 0)
-        return parse_path(text + 5, address);
-    if (!colon || colon == text || !is_port(colon + 1))
-        return false;
-    length = (size_t)(colon - text);
-    if (length >= sizeof(host))
-        return false;
-    memcpy(host, text, length);
-    host[length] = '\0';
-    if (strcmp(host, "*") == 0) {
-        take_everything(htons((uint16_t)strtoul(colon + 1, NULL, 10)), address);
-        return true;
-    }
-    if (*host == '[' && host[length - 1] == ']') {
-        host[length - 1] = '\0';
-        return look_up(host + 1, colon + 1, AI_NUMERICHOST, address);
-    }
-    /* An address of IPv6 without brackets might be meant to have no port. */
-    return !strpbrk(host, "[]:") && look_up(host, colon + 1, 0, address);
-}
 
 /* ---- Opening ------------------------------------------------------------ */
 
@@ -235,6 +156,26 @@ static void name_socket(struct listener *listener)
     snprintf(listener->name, sizeof(listener->name), "%s", text);
 }
 
+/* What may be done about it, where that is known. */
+static const char *hint(const struct listener *listener, int error)
+{
+    const struct sockaddr_in *in =
+        (const struct sockaddr_in *)&listener->address->address;
+    struct stat stat;
+
+    if (error == EADDRINUSE && is_path(listener))
+        return lstat(path_of(listener), &stat) == 0 && !S_ISSOCK(stat.st_mode)
+                   ? ": a file is there that is no socket"
+                   : ": a server listens there";
+    if (error == EADDRINUSE)
+        return ": something else listens there";
+    if (error == EADDRNOTAVAIL)
+        return ": it is not one of this host's; *:PORT is all of them";
+    if (error == EACCES && !is_path(listener) && ntohs(in->sin_port) < 1024)
+        return ": ports below 1024 take a privilege (CAP_NET_BIND_SERVICE)";
+    return "";
+}
+
 int listener_open(struct listener *listener,
                   const struct server_address *address)
 {
@@ -248,8 +189,8 @@ int listener_open(struct listener *listener,
     else
         fd = open_socket(address);
     if (fd < 0)
-        return cli_fail(CLI_FAILED, "cannot listen at %s: %s", address->text,
-                        strerror(-fd));
+        return cli_fail(CLI_FAILED, "cannot listen at %s: %s%s", address->text,
+                        strerror(-fd), hint(listener, -fd));
     listener->fd = fd;
     name_socket(listener);
     return CLI_OK;

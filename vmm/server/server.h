@@ -62,10 +62,11 @@ int server_run(const struct server_options *options);
 
 /*
  * Reads ADDR:PORT, [ADDR]:PORT, NAME:PORT, *:PORT (all addresses of both
- * families) or unix:PATH. Returns whether it is one; a name is looked up. In
- * listen.c.
+ * families) or unix:PATH. Returns NULL, or what is wrong with it; a name is
+ * looked up. In address.c.
  */
-bool server_parse_address(const char *text, struct server_address *address);
+const char *server_parse_address(const char *text,
+                                 struct server_address *address);
 
 /*
  * Whether a connection to that address would reach what listens at `address`,

@@ -103,6 +103,15 @@ static void close_listener(struct supervisor *supervisor)
     listener_close(&supervisor->listener);
 }
 
+static void tell_end(unsigned connections)
+{
+    if (connections > 0)
+        cli_fail(CLI_OK,
+                 "the end comes when all connections are over, now %u; a "
+                 "second signal ends them",
+                 connections);
+}
+
 /*
  * Accepts what the kernel had when the end was asked for, as there is room;
  * then nobody listens. Those that have come since might never come to an end.
@@ -123,6 +132,7 @@ static void drain(struct supervisor *supervisor)
         (result == -EAGAIN || supervisor->backlog == 0)) {
         close_listener(supervisor);
         clients_hurry(clients, supervisor->hurry_ns);
+        tell_end(clients_count(clients));
     } else if (result && result != -EAGAIN) {
         supervisor->pause_ns = supervisor->loop.now_ns + PAUSE_NS;
     }
@@ -159,7 +169,8 @@ static void on_hangup(struct supervisor *supervisor)
     int result = access_log_reopen(&supervisor->log);
 
     if (result)
-        cli_fail(CLI_FAILED, "cannot open %s again: %s",
+        cli_fail(CLI_FAILED,
+                 "cannot open the access log %s again: %s: the old file stays",
                  supervisor->options->access_log, strerror(-result));
     if (supervisor->phase <= SERVING)
         fleet_boot(&supervisor->fleet);
@@ -256,8 +267,11 @@ static unsigned raise_limit(const struct server_options *options)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
     (void)getrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur <= others) {
-        cli_fail(CLI_FAILED, "the limit of open files, %llu, is too low",
-                 (unsigned long long)limit.rlim_cur);
+        cli_fail(CLI_FAILED,
+                 "the limit of open files, %llu, is too low: raise it above "
+                 "%llu (ulimit -n), or have fewer --workers",
+                 (unsigned long long)limit.rlim_cur,
+                 (unsigned long long)others);
         return 0;
     }
     if (limit.rlim_cur - others >= options->connections)
@@ -332,8 +346,8 @@ static int set_up(struct supervisor *supervisor)
     connect_parts(supervisor);
     result = access_log_open(&supervisor->log, options->access_log);
     if (result)
-        return cli_fail(CLI_FAILED, "cannot open %s: %s", options->access_log,
-                        strerror(-result));
+        return cli_fail(CLI_FAILED, "cannot open the access log %s: %s",
+                        options->access_log, strerror(-result));
     result = loop_init(&supervisor->loop);
     if (!result)
         result = clients_init(&supervisor->clients, connections);
