@@ -145,6 +145,12 @@ void vsock_end_output(struct vsock *vsock, struct vsock_stream *stream);
 /* Obeys the guest. Returns 0, -EINTR for more, or -EBADMSG. */
 MUST_CHECK int vsock_tx_serve(struct vsock *vsock);
 
+/*
+ * Whether the packet that the guest has ready next is more of this stream, or
+ * its end. A hint: the guest may still change it.
+ */
+bool vsock_goes_on(struct vsock *vsock, const struct vsock_stream *stream);
+
 /* A refusal is due; there is room for it if !vsock->tx_blocked. */
 void vsock_refuse(struct vsock *vsock, uint32_t guest_port, uint32_t host_port,
                   uint16_t type);

@@ -279,20 +279,29 @@ static void note_broken(struct vsock *vsock, struct vsock_stream *stream,
     }
 }
 
+/* `more` follows at once. */
+static ssize_t give(const struct vsock_stream *stream, const struct iovec *iov,
+                    unsigned count, bool more)
+{
+    if (more && count == 1)
+        return os_send_more(stream->fd, iov->iov_base, iov->iov_len);
+    return os_writev(stream->fd, iov, (int)count);
+}
+
 /*
  * Writes once. Returns how many of `bytes` bytes were taken; all that the
  * socket does not want (any more) stay.
  */
 static uint32_t write_once(struct vsock *vsock, struct vsock_stream *stream,
-                           const struct iovec *iov, unsigned count,
-                           uint32_t bytes, int *error)
+                           const struct pieces *from, uint32_t bytes, bool more,
+                           int *error)
 {
     uint64_t before = vsock->progress->out_bytes;
     ssize_t written;
 
     *error = 0;
     vsock_note_progress(&vsock->progress->out_bytes, before + bytes);
-    written = os_writev(stream->fd, iov, (int)count);
+    written = give(stream, from->iov, from->count, more);
     vsock_note_progress(&vsock->progress->out_bytes,
                         before + (written > 0 ? (uint64_t)written : 0));
     if (written >= 0 && (uint32_t)written < bytes)
@@ -319,8 +328,8 @@ void vsock_write(struct vsock *vsock, struct vsock_stream *stream,
     }
     pieces_cut(pieces, bytes);
     if (stream->writable && stream->out_bytes == 0 && bytes > 0)
-        done = write_once(vsock, stream, pieces->iov, pieces->count, bytes,
-                          &error);
+        done = write_once(vsock, stream, pieces, bytes,
+                          vsock_goes_on(vsock, stream), &error);
     if (error) {
         stream->out_bytes = bytes; /* as if kept, to be lost */
         note_broken(vsock, stream, error);
@@ -352,10 +361,11 @@ void vsock_flush(struct vsock *vsock, struct vsock_stream *stream)
     if (stream->fd < 0 || stream->out_bytes == 0)
         return;
     while (stream->writable && stream->out_bytes > 0 && !error) {
-        unsigned count = describe_buffer(vsock, stream, stream->out_start,
-                                         stream->out_bytes, iov);
+        const struct pieces kept = {
+            iov, describe_buffer(vsock, stream, stream->out_start,
+                                 stream->out_bytes, iov)};
         uint32_t done =
-            write_once(vsock, stream, iov, count, stream->out_bytes, &error);
+            write_once(vsock, stream, &kept, stream->out_bytes, false, &error);
 
         stream->out_start = (stream->out_start + done) % VSOCK_BUFFER_BYTES;
         stream->out_bytes -= done;

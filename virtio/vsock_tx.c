@@ -209,6 +209,27 @@ static void receive_packet(struct vsock *vsock, struct pieces *pieces,
         refuse(vsock, &packet);
 }
 
+bool vsock_goes_on(struct vsock *vsock, const struct vsock_stream *stream)
+{
+    struct virtq *q = &vsock->dev.queues[VSOCK_TX];
+    /* vsock->iov has the packet that is obeyed now. */
+    struct virtq_chain chain = {.iov = vsock->data,
+                                .iov_max = VSOCK_QUEUE_ENTRIES};
+    struct packet next;
+
+    if (virtq_pop(q, &chain) != 1)
+        return false;
+    virtq_unpop(q);
+
+    struct pieces pieces = {chain.iov, chain.readable_count};
+    return take_header(&pieces, &next) &&
+           next.guest_port == stream->guest_port &&
+           next.host_port == stream->host_port &&
+           (next.op == VIRTIO_VSOCK_OP_RW ||
+            (next.op == VIRTIO_VSOCK_OP_SHUTDOWN &&
+             next.flags & VIRTIO_VSOCK_SHUTDOWN_SEND));
+}
+
 /* Takes one chain. Returns 1, 0 if there is none, or -EBADMSG. */
 static int receive_chain(struct vsock *vsock)
 {

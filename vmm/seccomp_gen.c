@@ -390,6 +390,10 @@ static void allow_sockets(scmp_filter_ctx filter)
                            SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET),
                            SCMP_A2_32(SCMP_CMP_EQ, SO_LINGER)),
           "allow to cut a connection off");
+    check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 2,
+                           SCMP_A3_32(SCMP_CMP_EQ, MSG_MORE),
+                           SCMP_A4(SCMP_CMP_EQ, 0)),
+          "allow to send what is not the last");
 }
 
 /*

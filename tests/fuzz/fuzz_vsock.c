@@ -35,6 +35,7 @@ static int hooked_os_epoll_look(int epoll_fd, struct epoll_event *events,
                                 int count);
 static int hooked_os_accept(int fd);
 static int hooked_os_shutdown(int fd, int how);
+static ssize_t hooked_os_send_more(int fd, const void *from, size_t bytes);
 static int hooked_os_set_abort(int fd);
 static int hooked_os_close(int fd);
 static ssize_t hooked_os_recvmsg(int fd, struct msghdr *message, int flags);
@@ -48,6 +49,7 @@ static ssize_t hooked_os_recvmsg(int fd, struct msghdr *message, int flags);
 #define os_accept        hooked_os_accept
 #define os_shutdown      hooked_os_shutdown
 #define os_set_abort     hooked_os_set_abort
+#define os_send_more     hooked_os_send_more
 #define os_close         hooked_os_close
 #define os_recvmsg       hooked_os_recvmsg
 

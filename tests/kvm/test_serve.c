@@ -238,7 +238,7 @@ Test(serve, takes_one_exit_and_seven_system_calls_for_a_request)
         close_all(&server);
     }
     cr_assert_eq(exits, 1);
-    /* readv, KVM_RUN, writev, shutdown, close, KVM_GET_DIRTY_LOG, getrandom */
+    /* readv, KVM_RUN, sendto, shutdown, close, KVM_GET_DIRTY_LOG, getrandom */
     cr_assert_geq(calls, 7);
     /* In an emulated machine the clock may be a system call, too. */
     cr_assert_leq(calls, 9, "%llu", (unsigned long long)calls);

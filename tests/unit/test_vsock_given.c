@@ -2,6 +2,8 @@
 /* Sockets that are handed over to the socket device, and that others have. */
 #include "tests/unit/vsock_driver.h"
 
+#include <linux/tcp.h>
+
 TestSuite(vsock_given, .init = set_up, .fini = tear_down);
 
 /* Hands [0] of a new pair over, and keeps `*other`, which is the same. */
@@ -110,6 +112,104 @@ Test(vsock_given, stays_open_when_the_device_is_reset)
     vdev_set_status(&vsock.dev, 0);
     cr_assert_eq(vsock_stream_count(&vsock), 0);
     cr_assert_eq(write(other, "rest", 4), 4);
+    close(other);
+}
+
+/* ---- Segments ------------------------------------------------------------ */
+
+/* Hands the server's end of a TCP connection over; returns the client's. */
+static int give_tcp(header_t *request)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t bytes = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), end, other;
+
+    cr_assert_eq(bind(listener, (struct sockaddr *)&at, bytes), 0);
+    cr_assert_eq(listen(listener, 1), 0);
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&at, &bytes), 0);
+    end = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(end, (struct sockaddr *)&at, sizeof(at)), 0);
+    other = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    cr_assert_geq(other, 0);
+    close(listener);
+    cr_assert_eq(vsock_offer(&vsock, other, PORT), 0);
+    *request = expect(REQUEST);
+    transmit(RESPONSE, PORT, request->src_port);
+    return end;
+}
+
+static uint32_t count_segments(int fd)
+{
+    struct tcp_info info;
+    socklen_t bytes = sizeof(info);
+
+    cr_assert_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes), 0);
+    return info.tcpi_segs_in;
+}
+
+/* Puts a packet into the ring, of which the device is not told. */
+static void add_packet(header_t header)
+{
+    uint64_t place = TX_DATA + UINT64_C(0x1000) * next_desc[VSOCK_TX];
+
+    memcpy(at(place), &header, sizeof(header));
+    memset(at(place + HEADER), 'x', header.len);
+    post(VSOCK_TX, place, HEADER + header.len, 0);
+}
+
+static void add_data(uint32_t host_port, uint32_t bytes)
+{
+    header_t header = make_header(RW, PORT, host_port);
+
+    header.len = bytes;
+    add_packet(header);
+}
+
+static void add_end(uint32_t host_port)
+{
+    header_t header = make_header(SHUTDOWN, PORT, host_port);
+
+    header.flags = SEND | RCV;
+    add_packet(header);
+}
+
+Test(vsock_given, has_its_last_bytes_and_its_end_in_one_segment)
+{
+    header_t request;
+    int end = give_tcp(&request);
+    uint32_t before = count_segments(end);
+    char got[300];
+
+    add_data(request.src_port, 100);
+    add_data(request.src_port, 200);
+    add_end(request.src_port);
+    serve();
+    read_all(end, got, sizeof(got));
+    cr_assert(is_ended(end));
+    cr_assert_eq(count_segments(end), before + 1);
+    cr_assert(vsock_is_over(&vsock));
+    close(end);
+}
+
+/* TCP itself would wait for 200 ms for what may follow. */
+Test(vsock_given, has_its_bytes_at_once_when_another_stream_goes_on)
+{
+    header_t first, second;
+    int end = give_tcp(&first), other = give_tcp(&second);
+    struct pollfd file = {.fd = end, .events = POLLIN};
+
+    for (unsigned i = 0; i < 3; i++) {
+        char got[100];
+
+        add_data(first.src_port, sizeof(got));
+        add_end(second.src_port + i);
+        serve();
+        cr_assert_eq(poll(&file, 1, 150), 1);
+        read_all(end, got, sizeof(got));
+        cr_assert_not(is_ended(end));
+    }
+    close(end);
     close(other);
 }
 

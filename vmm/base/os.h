@@ -137,6 +137,12 @@ static inline int os_accept(int fd)
         accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
+/* To a socket that gets more bytes at once, or its end: TCP waits for them. */
+static inline ssize_t os_send_more(int fd, const void *from, size_t bytes)
+{
+    return os_result(sendto(fd, from, bytes, MSG_MORE, NULL, 0));
+}
+
 static inline int os_shutdown(int fd, int how)
 {
     return (int)os_result(shutdown(fd, how));
