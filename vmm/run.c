@@ -19,32 +19,17 @@
 
 /* ---- Signals ------------------------------------------------------------ */
 
-/* For the signal handler: the vCPU that this thread runs, and its timer. */
+/* For the signal handler: the vCPU that this thread runs. */
 static _Thread_local struct vcpu *running;
-static _Thread_local int running_timer;
-
-/* Ticks of VMs that this thread does not run: each has ended its timer. */
-static _Thread_local volatile unsigned strays;
-
-static void end_timer(int timer)
-{
-    const struct itimerspec none = {0};
-    int saved = errno;
-
-    syscall(SYS_timer_settime, timer, 0, &none, NULL);
-    errno = saved;
-    strays++;
-}
 
 static void on_kick(int number, siginfo_t *info, void *context)
 {
     (void)number;
     (void)context;
-    if (info->si_code == SI_TIMER &&
-        (!running || info->si_timerid != running_timer))
-        end_timer(info->si_timerid);
-    else if (running)
+    if (running)
         vcpu_interrupt(running);
+    else if (info->si_code == SI_TIMER)
+        tick_stray(info->si_timerid);
 }
 
 static int install_kick(void)
@@ -120,18 +105,22 @@ static uint64_t this_thread(void)
 }
 
 /* The tick interrupts one thread: the one that runs the VM now. */
-static int make_tick(struct mayfly *vm, char *error)
+static int take_tick(struct mayfly *vm, char *error)
 {
-    pid_t thread = (pid_t)os_syscall(SYS_gettid);
-    int result;
+    int result = tick_join(MAYFLY_KICK_SIGNAL, &vm->tick, &vm->run_thread);
 
-    tick_destroy(&vm->tick);
-    result = tick_create(&vm->tick, thread, MAYFLY_KICK_SIGNAL);
     if (result)
         return error_system(error, result, "cannot make the tick's timer");
-    vm->run_thread = thread;
     vm->run_number = this_thread();
     return 0;
+}
+
+/* If it was another thread's, that one finds out by itself. */
+static void leave_tick(struct mayfly *vm)
+{
+    if (vm->run_number == this_thread())
+        tick_leave();
+    vm->run_number = 0;
 }
 
 int vm_prepare_run(struct mayfly *vm, char *error)
@@ -140,8 +129,8 @@ int vm_prepare_run(struct mayfly *vm, char *error)
 
     if (!vm->loaded)
         return error_set(error, -EINVAL, "this VM has no image");
-    if (vm->tick.made)
-        return vm->run_number == this_thread() ? 0 : make_tick(vm, error);
+    if (vm->run_number)
+        return vm->run_number == this_thread() ? 0 : take_tick(vm, error);
     if (vm->options.snapshots) {
         result = snapshot_check(vm, error);
         if (result)
@@ -153,12 +142,12 @@ int vm_prepare_run(struct mayfly *vm, char *error)
     result = install_kick();
     if (result)
         return error_system(error, result, "cannot take the kick's signal");
-    result = make_tick(vm, error);
+    result = take_tick(vm, error);
     if (result)
         return result;
     result = serve_prepare(vm);
     if (result) {
-        tick_destroy(&vm->tick);
+        leave_tick(vm);
         return error_system(error, result, "cannot prepare an I/O thread");
     }
     return 0;
@@ -167,7 +156,7 @@ int vm_prepare_run(struct mayfly *vm, char *error)
 void vm_unprepare_run(struct mayfly *vm)
 {
     serve_end(vm);
-    tick_destroy(&vm->tick);
+    leave_tick(vm);
     if (running == &vm->vcpu)
         running = NULL;
 }
@@ -272,7 +261,7 @@ static int take_snapshot_anywhere(struct mayfly *vm,
         return 0;
     failure = stop_for_snapshot(vm, SNAPSHOT_ONCE, result);
     if (failure == -EBUSY)
-        return tick_arm(&vm->tick, os_now_ns() + BUSY_NS);
+        return tick_arm(vm->tick, os_now_ns() + BUSY_NS);
     atomic_store(&vm->snapshot_wanted, false);
     *ended = !failure;
     return failure;
@@ -336,7 +325,7 @@ static int deliver_upcall(struct mayfly *vm)
                                        MF_UPCALL_STACK + MF_PAGE_BYTES);
     if (failure == -EBUSY) {
         vm->told = UINT64_MAX; /* not before the next stop, which is near */
-        return tick_arm(&vm->tick, os_now_ns() + BUSY_NS);
+        return tick_arm(vm->tick, os_now_ns() + BUSY_NS);
     }
     if (failure)
         return failure;
@@ -385,7 +374,7 @@ static int do_tick(struct mayfly *vm, struct mayfly_result *result, bool *ended)
                                  : serve_all(vm, result));
     if (*ended)
         return 0;
-    tick_came(&vm->tick, now);
+    tick_came(vm->tick, now);
     if (now - vm->clock.updated_ns >= CLOCK_UPDATE_NS) {
         clock_update(&vm->clock);
         int failure = clock_publish(&vm->clock, &vm->mem);
@@ -447,7 +436,7 @@ static uint64_t timer_due(const struct mayfly *vm)
  */
 static int enter_guest(struct mayfly *vm, struct vcpu_stop *stop)
 {
-    int failure = tick_arm(&vm->tick, timer_due(vm));
+    int failure = tick_arm(vm->tick, timer_due(vm));
 
     if (failure)
         return failure;
@@ -504,12 +493,7 @@ int vm_run(struct mayfly *vm, uint64_t timeout_ns, struct mayfly_result *result,
 {
     int failure;
 
-    running_timer = vm->tick.timer;
     running = &vm->vcpu;
-    if (vm->strays != strays) {
-        vm->strays = strays;
-        vm->tick.next_ns = 0; /* perhaps it was this one's */
-    }
     atomic_store(&vm->thread, vm->run_thread);
     vm->at_snapshot = vm->at_call = vm->fresh = false;
     vm->deadline_ns = deadline(timeout_ns);

@@ -397,7 +397,7 @@ static int sleep_once(struct mayfly *vm, uint64_t seen, uint64_t until_ns)
         /* Seen to here: the next entry need not stop for it. */
         vcpu_forget_interrupt(&vm->vcpu);
         atomic_store(&vm->signalled, false);
-        return tick_disarm(&vm->tick);
+        return tick_disarm(vm->tick);
     }
     if (ready > 0 && vdev_set_ready(set, files) == -EINTR)
         return 0; /* asked again before the next sleep */

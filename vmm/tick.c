@@ -2,6 +2,9 @@
 /* The signal that looks after a computing guest, every few milliseconds. */
 #include "vmm/tick.h"
 
+#include <errno.h>
+#include <pthread.h>
+
 #include "vmm/base/os.h"
 
 /* As the kernel has struct sigevent; libcs differ in naming the thread. */
@@ -69,4 +72,76 @@ void tick_came(struct tick *tick, uint64_t now_ns)
 int tick_disarm(struct tick *tick)
 {
     return tick->next_ns ? set_timer(tick, 0, 0) : 0;
+}
+
+/* ---- A thread's own --------------------------------------------------------
+ */
+
+static _Thread_local struct {
+    struct tick tick;
+    pid_t thread; /* whose it is: a forked child has a copy, but no timer */
+    unsigned users;
+} own;
+
+static pthread_key_t key; /* its values end with their threads */
+static int key_error;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void end_own(void *tick)
+{
+    tick_destroy(tick);
+}
+
+static void make_key(void)
+{
+    key_error = pthread_key_create(&key, end_own);
+}
+
+static int make_own(pid_t thread, int signal)
+{
+    int result;
+
+    pthread_once(&once, make_key);
+    own.thread = 0;
+    own.users = 0;
+    own.tick = (struct tick){0};
+    if (key_error)
+        return -key_error;
+    result = tick_create(&own.tick, thread, signal);
+    if (!result)
+        result = -pthread_setspecific(key, &own.tick);
+    if (result)
+        tick_destroy(&own.tick);
+    else
+        own.thread = thread;
+    return result;
+}
+
+int tick_join(int signal, struct tick **tick, pid_t *thread)
+{
+    int result = 0;
+
+    *thread = (pid_t)os_syscall(SYS_gettid);
+    if (own.thread != *thread)
+        result = make_own(*thread, signal);
+    *tick = &own.tick;
+    own.users += !result;
+    return result;
+}
+
+void tick_leave(void)
+{
+    if (own.users > 0 && --own.users == 0 && tick_disarm(&own.tick))
+        own.tick.next_ns = 0; /* it comes once, and is a stray */
+}
+
+void tick_stray(int timer)
+{
+    const struct itimerspec none = {0};
+    int saved = errno;
+
+    syscall(SYS_timer_settime, timer, 0, &none, NULL);
+    if (own.tick.made && own.tick.timer == timer)
+        own.tick.next_ns = 0;
+    errno = saved;
 }

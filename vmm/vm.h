@@ -100,14 +100,13 @@ struct mayfly {
     atomic_bool snapshot_wanted; /* mayfly_request_snapshot was called */
     struct snapshot_work *snapshot_work; /* NULL: not asked for */
 
-    struct tick tick;
+    struct tick *tick;    /* of the thread with run_number */
     uint64_t deadline_ns; /* host monotonic time; UINT64_MAX: none */
     uint64_t look_ns;     /* what a serving guest has sent is looked at then,
                              if it has not waited; UINT64_MAX: at a tick */
     bool computes_on;     /* when it has answered: look sooner than that */
-    uint64_t run_number;  /* of the thread that the tick interrupts ... */
-    pid_t run_thread;     /* ... and the kernel's id of it */
-    unsigned strays;      /* its count when this VM was run last */
+    uint64_t run_number;  /* of the thread that ran it; 0: none was prepared */
+    pid_t run_thread;     /* the kernel's id of it */
     _Atomic pid_t thread; /* the kernel's id of who runs it; 0: nobody */
     atomic_bool stop;     /* mayfly_stop was called */
     atomic_bool resized;  /* mayfly_resize was called, and not heard yet */

@@ -12,8 +12,8 @@
 TestSuite(template, .timeout = 240);
 
 /* Of the library, for a VM of images/calls. */
-#define CLONE_CALLS   20
-#define RESTORE_CALLS 31
+#define CLONE_CALLS   17
+#define RESTORE_CALLS 30
 
 /* On hardware AVX takes three to five more; what an interruption takes at most.
  */

@@ -2,7 +2,9 @@
 /* The tick: armed sooner and never later, and silent when disarmed. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "vmm/base/os.h"
@@ -36,14 +38,19 @@ static void tear_down(void)
 
 TestSuite(tick, .init = set_up, .fini = tear_down, .timeout = 60);
 
-/* The kernel's word on the timer: ns until its next signal, or 0. */
-static uint64_t left_ns(void)
+/* The kernel's word on a timer: ns until its next signal, or 0. */
+static uint64_t left_of(const struct tick *one)
 {
     struct itimerspec left;
 
-    cr_assert_eq(os_syscall(SYS_timer_gettime, tick.timer, &left), 0);
+    cr_assert_eq(os_syscall(SYS_timer_gettime, one->timer, &left), 0);
     return (uint64_t)left.it_value.tv_sec * 1000000000u +
            (uint64_t)left.it_value.tv_nsec;
+}
+
+static uint64_t left_ns(void)
+{
+    return left_of(&tick);
 }
 
 static void wait_for_signals(int count)
@@ -149,4 +156,81 @@ Test(tick, says_when_it_cannot_be_made)
     cr_assert_eq(tick_create(&other, gettid(), 1000), -EINVAL);
     cr_assert_not(other.made);
     tick_destroy(&other);
+}
+
+/* ---- A thread's own ------------------------------------------------------ */
+
+static struct tick *join(void)
+{
+    struct tick *own = NULL;
+    pid_t thread = 0;
+
+    cr_assert_eq(tick_join(SIGNAL, &own, &thread), 0);
+    cr_assert_eq(thread, gettid());
+    return own;
+}
+
+Test(tick, is_one_for_all_of_a_thread)
+{
+    struct tick *first = join();
+    unsigned long calls = os_calls;
+
+    cr_assert_eq(join(), first);
+    cr_assert_eq(os_calls, calls + 1, "it asks who it is");
+    cr_assert_eq(tick_arm(first, UINT64_MAX), 0);
+    tick_leave();
+    cr_assert_neq(left_of(first), 0);
+    tick_leave();
+    cr_assert_eq(left_of(first), 0);
+    cr_assert_eq(first->next_ns, 0);
+}
+
+Test(tick, that_strays_does_not_come_again)
+{
+    struct tick *own = join();
+
+    cr_assert_eq(tick_arm(own, UINT64_MAX), 0);
+    errno = EXDEV;
+    tick_stray(own->timer);
+    cr_assert_eq(errno, EXDEV);
+    cr_assert_eq(left_of(own), 0);
+    cr_assert_eq(tick_arm(own, UINT64_MAX), 0);
+    cr_assert_neq(left_of(own), 0);
+}
+
+static void *join_and_end(void *timer)
+{
+    struct tick *own = join();
+
+    cr_assert_eq(tick_arm(own, UINT64_MAX), 0);
+    *(int *)timer = own->timer;
+    return NULL;
+}
+
+Test(tick, goes_with_its_thread)
+{
+    int mine = join()->timer, timer;
+    struct itimerspec left;
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, join_and_end, &timer), 0);
+    pthread_join(thread, NULL);
+    cr_assert_neq(timer, mine);
+    cr_assert_eq(os_syscall(SYS_timer_gettime, timer, &left), -EINVAL);
+}
+
+/* Timers are not inherited, but what is known of them is. */
+Test(tick, of_a_forked_child_is_another_one)
+{
+    int status;
+
+    join();
+    pid_t child = fork();
+    if (child == 0) {
+        struct tick *own = join();
+
+        _exit(tick_arm(own, UINT64_MAX) != 0 || left_of(own) == 0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
 }
