@@ -99,6 +99,18 @@ static ssize_t write_output(struct console *console)
     return written;
 }
 
+/* The host does not take what is there. Returns how much that was. */
+static ssize_t lose_output(struct console *console, int error)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < console->iov_count; i++)
+        bytes += console->iov[console->iov_first + i].iov_len;
+    console->lost_error = error;
+    console->lost_bytes += bytes;
+    return (ssize_t)bytes;
+}
+
 static int serve_output(struct console *console)
 {
     struct virtq *tx = &console->dev.queues[CONSOLE_TX];
@@ -115,6 +127,8 @@ static int serve_output(struct console *console)
                 return 0;
         }
         ssize_t written = write_output(console);
+        if (written < 0 && console->lossy)
+            written = lose_output(console, (int)written);
         if (written < 0)
             return (int)written;
         advance_output(console, (size_t)written);

@@ -16,8 +16,10 @@
  * Whoever runs the VM polls what vdev_want() names while the guest waits.
  *
  * A failure of the host's files cannot be reported to the driver, which has
- * long gone on: it is latched, and whoever runs the VM ends it. SIGPIPE is to
- * be ignored in the process. Everything runs in the thread that runs the VM.
+ * long gone on: it is latched, and whoever runs the VM ends it; or, where
+ * output is not worth that (`lossy`), what it was about is dropped and counted.
+ * SIGPIPE is to be ignored in the process. Everything runs in the thread that
+ * runs the VM.
  */
 
 #include <linux/virtio_console.h>
@@ -47,6 +49,9 @@ struct console {
     int out_fd;     /* -1: there is none, output is dropped */
     uint32_t flags; /* MF_DEVICE_* of the two */
     int error;      /* what the host refused, or 0 */
+    bool lossy;     /* output that the host refuses is dropped: no error */
+    int lost_error; /* why it was, last */
+    uint64_t lost_bytes;
 
     uint64_t input_bytes;   /* read from the host so far */
     uint64_t output_bytes;  /* written to the host so far */

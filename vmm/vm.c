@@ -375,10 +375,14 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats)
 
 void mayfly_get_counts(const struct mayfly *vm, struct mayfly_counts *counts)
 {
+    const struct console *out = &vm->console, *err = &vm->errors;
+
     *counts = (struct mayfly_counts){
         .exits = vm->stats.exits,
         .reset_pages = vm->stats.reset_pages,
         .mem_bytes = vm->machine.mem_bytes,
+        .lost_bytes = out->lost_bytes + err->lost_bytes,
+        .lost_error = out->lost_error ? out->lost_error : err->lost_error,
     };
 }
 

@@ -16,6 +16,7 @@
  *   /exit        exits with status 3
  *   /hang        computes for ever, and does not answer
  *   /kick        makes kicks for ever
+ *   /print       prints a line before it answers
  *   /count       how many requests it has had: one, if its memory is fresh
  *
  * With `lies` it tells the host that it listens at port 9, and has room for any
@@ -156,6 +157,9 @@ static int obey(int fd, const char *path)
         return 0;
     } else if (!strcmp(path, "/crash")) {
         printf("%d\n", *(volatile int *)0);
+    } else if (!strcmp(path, "/print")) {
+        puts("printed");
+        answer_bytes(fd, 16);
     } else if (!strcmp(path, "/exit")) {
         exit(3);
     } else if (!strcmp(path, "/count")) {

@@ -41,8 +41,8 @@ static void choose_image(const char *name)
     copy_image(name);
 }
 
-/* With the image behind these words. */
-static void launch(const char *const *words)
+/* With the image behind these words; `output` is its standard output. */
+static void launch_printing(const char *const *words, int output)
 {
     const char *all[24];
     unsigned count = 0;
@@ -51,7 +51,12 @@ static void launch(const char *const *words)
         all[count++] = *words++;
     all[count++] = image;
     all[count] = NULL;
-    launch_server(all, -1);
+    launch_server(all, output);
+}
+
+static void launch(const char *const *words)
+{
+    launch_printing(words, -1);
 }
 
 #define START(name, ...)                                       \
@@ -194,6 +199,33 @@ Test(serve_faults, a_crash_is_explained_once_in_a_while)
         ;
     cr_assert_eq(count_words("backtrace:"), 1, "%s", server.said);
     assert_server_ended(0);
+}
+
+/* Standard output is closed, full, or nobody reads it any more. */
+static void assert_nobody_reads(int output, unsigned said)
+{
+    choose_image("served.elf");
+    launch_printing((const char *const[]){"--workers", "1", NULL}, output);
+    await_words("serving ");
+    for (unsigned i = 0; i < 12; i++)
+        get("/print", 200);
+    kill(server.pid, SIGTERM);
+    while (read_words())
+        ;
+    cr_assert_eq(count_words("what guests print gets lost: "), said, "%s",
+                 server.said);
+    assert_server_ended(0);
+}
+
+Test(serve_faults, requests_do_not_fail_for_what_guests_print)
+{
+    int ends[2];
+
+    assert_nobody_reads(open("/dev/full", O_WRONLY), 1);
+    assert_nobody_reads(open("/dev/null", O_RDONLY), 1); /* EBADF */
+    cr_assert_eq(pipe(ends), 0);
+    close(ends[0]);
+    assert_nobody_reads(ends[1], 0); /* it is seen before */
 }
 
 Test(serve_faults, a_guest_that_computes_for_ever_is_stopped)

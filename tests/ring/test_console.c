@@ -325,6 +325,24 @@ Test(console_ring, reads_what_is_there, .init = set_up)
     cr_assert_eq(vm.kicks, 0);
 }
 
+Test(console_ring, drops_what_the_host_refuses_if_that_is_told)
+{
+    int full = open("/dev/full", O_WRONLY);
+
+    vm_start(-1, full, full);
+    vm.out.lossy = true;
+    for (unsigned i = 0; i < 3 * CONSOLE_OUT_CHAINS; i++)
+        cr_assert_eq(write_text(1, "four"), 4);
+    drain();
+    cr_assert_eq(console_error(&vm.out), 0);
+    cr_assert_eq(vm.out.lost_error, -ENOSPC);
+    cr_assert_eq(vm.out.lost_bytes, 3 * CONSOLE_OUT_CHAINS * 4);
+    cr_assert_eq(vm.out.output_bytes, 0);
+    cr_assert_eq(write_text(2, "x"), 1);
+    drain();
+    cr_assert_eq(console_error(&vm.err), -ENOSPC, "the other one is not");
+}
+
 Test(console_ring, takes_no_more_from_the_host_than_was_asked_for,
      .init = set_up)
 {

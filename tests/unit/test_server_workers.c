@@ -203,7 +203,12 @@ Test(server_workers, one_of_them_explains_a_crash)
     for (unsigned i = 0; i < 2; i++) {
         client = server_connect(GET);
         cr_assert(fake_take(&b));
-        fake_report(&b, WORKER_CRASHED);
+        close(b.connection);
+        b.connection = -1;
+        fake_say(&b, &(struct worker_report){.event = WORKER_DONE,
+                                             .end = WORKER_CRASHED,
+                                             .id = b.id,
+                                             .explained = 1});
         server_expect_refusal(client, HTTP_BAD_GATEWAY);
         if (i == 0)
             until_ns = a.page->quiet_until_ns;
@@ -265,6 +270,8 @@ Test(server_workers, who_talks_nonsense_is_killed)
         (struct worker_report){.event = WORKER_DONE, .id = 1, .end = 6});
     assert_nonsense(
         (struct worker_report){.event = WORKER_DONE, .id = 1, .spent = 2});
+    assert_nonsense(
+        (struct worker_report){.event = WORKER_DONE, .id = 1, .explained = 2});
 }
 
 Test(server_workers, a_report_comes_once)

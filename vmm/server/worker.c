@@ -163,13 +163,14 @@ static int take_job(struct worker *worker, struct worker_job *job)
 /* ---- Serving ------------------------------------------------------------ */
 
 /* Whether a failure is to be explained; then the next ones are not. */
-static bool may_explain(struct worker *worker)
+static bool may_explain(struct worker *worker, struct worker_report *done)
 {
     uint64_t now = child_now_ns();
 
     if (now < worker->page->quiet_until_ns)
         return false;
     worker->page->quiet_until_ns = now + WORKER_QUIET_NS;
+    done->explained = 1;
     return true;
 }
 
@@ -196,7 +197,7 @@ static void note_end(struct worker *worker, const struct mayfly_result *result,
     case MAYFLY_CRASHED:
         done->end = WORKER_CRASHED;
         done->status = (int)result->crash.kind;
-        if (may_explain(worker))
+        if (may_explain(worker, done))
             guest_explain_crash(worker->vm, &result->crash);
         break;
     case MAYFLY_EXITED:
@@ -204,11 +205,6 @@ static void note_end(struct worker *worker, const struct mayfly_result *result,
         break;
     case MAYFLY_TIMED_OUT:
         done->end = WORKER_TIMED_OUT;
-        break;
-    case MAYFLY_OUTPUT_CLOSED:
-        done->end = WORKER_FAILED;
-        done->status = EPIPE;
-        done->spent = 1; /* the next one has no output */
         break;
     default:
         done->end = WORKER_FAILED;
@@ -247,7 +243,7 @@ static void run(struct worker *worker, const struct worker_job *job,
     }
     failure = mayfly_run(worker->vm, &result, worker->error);
     if (failure) {
-        if (may_explain(worker))
+        if (may_explain(worker, done))
             cli_fail(CLI_FAILED, "%s", worker->error);
         done->end = WORKER_FAILED;
         done->status = -failure;
@@ -289,7 +285,7 @@ static void renew(struct worker *worker, struct worker_report *done)
     if (done->spent)
         return;
     if (!worker->resettable || mayfly_reset(worker->vm, worker->error)) {
-        if (worker->resettable && may_explain(worker))
+        if (worker->resettable && may_explain(worker, done))
             cli_fail(CLI_FAILED, "%s", worker->error);
         done->spent = 1;
         return;
@@ -317,6 +313,10 @@ static void serve(struct worker *worker, const struct worker_job *job,
     done.out_bytes = after.progress.out_bytes - before.progress.out_bytes;
     done.run_ns = after.now_ns - before.now_ns;
     done.exits = after.counts.exits - before.counts.exits;
+    if (after.counts.lost_bytes > before.counts.lost_bytes &&
+        may_explain(worker, &done))
+        cli_fail(CLI_OK, "what guests print gets lost: %s",
+                 strerror(-after.counts.lost_error));
     worker->served++;
     if (done.end != WORKER_SERVED ||
         worker->served >= worker->server->requests_per_vm)

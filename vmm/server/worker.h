@@ -77,6 +77,8 @@ struct worker_report {
     uint64_t exits;     /* of the VM to the monitor */
     int32_t status;     /* as `end` says */
     uint32_t spent;     /* 1: this was the worker's last; it ends */
+    uint32_t explained; /* 1: a failure, on standard error */
+    uint32_t unused;
 };
 
 /* Shared by the two, and by nobody else. */

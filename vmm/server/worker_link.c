@@ -79,7 +79,7 @@ static bool is_sound(const struct worker_report *report)
     if (report->event == WORKER_READY)
         return report->id == 0;
     return report->event == WORKER_DONE && report->end < WORKER_ENDS &&
-           report->id != 0 && report->spent <= 1;
+           report->id != 0 && report->spent <= 1 && report->explained <= 1;
 }
 
 static ssize_t receive(int fd, struct worker_report *report)

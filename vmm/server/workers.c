@@ -225,7 +225,7 @@ static bool obey(struct worker *worker, const struct worker_report *report)
         return false;
     record = read_report(worker, report);
     reset_ns = at_most(report->reset_ns, COUNT_MAX);
-    if (record.end == CONNECTION_CRASHED || record.end == CONNECTION_FAILED)
+    if (report->explained)
         hush(dispatch);
     go_on(worker, report);
     /* Who can work shall: all else comes after that. */
