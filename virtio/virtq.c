@@ -140,6 +140,15 @@ static int enter_indirect(struct virtq *q, const struct vring_desc *desc,
     return 0;
 }
 
+static int map_buffer(const struct virtq *q, const struct vring_desc *desc,
+                      bool marks, void **host)
+{
+    gpa_t at = gpa(desc->addr);
+
+    return marks ? gmem_find(q->mem, at, desc->len, host)
+                 : gmem_map(q->mem, at, desc->len, host);
+}
+
 /* Adds one buffer to the chain. */
 static int add_buffer(struct virtq *q, const struct vring_desc *desc,
                       struct virtq_chain *chain)
@@ -153,7 +162,7 @@ static int add_buffer(struct virtq *q, const struct vring_desc *desc,
     if (chain->readable_bytes + chain->writable_bytes + desc->len >
         CHAIN_BYTES_MAX)
         return mark_broken(q, "chain of more than 4 GiB", desc->len);
-    if (gmem_map(q->mem, gpa(desc->addr), desc->len, &host))
+    if (map_buffer(q, desc, chain->marks, &host))
         return mark_broken(q, "buffer outside memory", desc->addr);
     if (count == chain->iov_max)
         return -ENOSPC;

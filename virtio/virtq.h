@@ -68,8 +68,8 @@ struct virtq {
 };
 
 /*
- * One request. The caller sets `iov` and `iov_max`; virtq_pop() fills the
- * rest. The pieces that the device reads come first in `iov`, those that it
+ * One request. The caller sets `iov`, `iov_max` and `marks`; virtq_pop() fills
+ * the rest. The pieces that the device reads come first in `iov`, those that it
  * writes follow. They are mapped guest memory: valid as long as the VM's
  * memory, and changing at any time.
  */
@@ -81,6 +81,8 @@ struct virtq_chain {
     uint64_t readable_bytes; /* at most 2^32 together with ... */
     uint64_t writable_bytes; /* ... these */
     uint16_t head;           /* names the chain in virtq_push() */
+    bool marks; /* the caller tells gmem_mark() what it has written, else all
+                   that it may write counts */
 };
 
 /* Sizes of a queue's areas in bytes, the event index at their end included. */

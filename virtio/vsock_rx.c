@@ -12,6 +12,28 @@ _Static_assert(sizeof(struct virtio_vsock_hdr) == VSOCK_HEADER_BYTES,
 
 /* ---- Packets ------------------------------------------------------------ */
 
+/*
+ * Receive buffers are large, and mostly there is little in them: what is not
+ * written needs no reset.
+ */
+static void mark(const struct vsock *vsock, const struct pieces *pieces,
+                 uint64_t bytes)
+{
+    for (unsigned i = 0; i < pieces->count && bytes > 0; i++) {
+        uint64_t part = min_u64(bytes, pieces->iov[i].iov_len);
+
+        gmem_mark(vsock->dev.mem, pieces->iov[i].iov_base, part);
+        bytes -= part;
+    }
+}
+
+static void put(const struct vsock *vsock, struct pieces *to,
+                const struct virtio_vsock_hdr *header)
+{
+    mark(vsock, to, sizeof(*header));
+    (void)pieces_put(to, header, sizeof(*header));
+}
+
 /* Each says how much room there is here (5.10.6.3.2). */
 static void put_header(struct vsock *vsock, struct vsock_stream *stream,
                        uint16_t op, uint32_t flags, uint32_t bytes,
@@ -31,7 +53,7 @@ static void put_header(struct vsock *vsock, struct vsock_stream *stream,
     };
 
     stream->told_fwd = stream->fwd_cnt;
-    (void)pieces_put(to, &header, sizeof(header));
+    put(vsock, to, &header);
 }
 
 void vsock_refuse(struct vsock *vsock, uint32_t guest_port, uint32_t host_port,
@@ -60,7 +82,7 @@ static void put_refusal(struct vsock *vsock, struct pieces *to)
 
     vsock->first_refusal = (vsock->first_refusal + 1) % VSOCK_RESETS_MAX;
     vsock->refusal_count--;
-    (void)pieces_put(to, &header, sizeof(header));
+    put(vsock, to, &header);
 }
 
 static const uint16_t ops[] = {
@@ -128,13 +150,17 @@ static uint32_t put_data(struct vsock *vsock, struct vsock_stream *stream,
                             vsock_credit(stream));
     uint64_t *progress = &vsock->progress->in_bytes, before = *progress;
     uint32_t bytes;
+    ssize_t got;
 
     memcpy(vsock->data, to->iov, to->count * sizeof(vsock->data[0]));
     (void)pieces_skip(&data, VSOCK_HEADER_BYTES);
     pieces_cut(&data, room);
     vsock_note_progress(progress, before + room);
-    bytes = note_read(vsock, stream,
-                      os_readv(stream->fd, data.iov, (int)data.count), room);
+    got = os_readv(stream->fd, data.iov, (int)data.count);
+    /* What fails half way may have written something. */
+    if (got != -EAGAIN)
+        mark(vsock, &data, got < 0 ? room : (uint64_t)got);
+    bytes = note_read(vsock, stream, got, room);
     vsock_note_progress(progress, before + bytes);
     if (bytes == 0)
         return 0;
@@ -203,8 +229,8 @@ static int take_chain(struct vsock *vsock, struct virtq_chain *chain)
 static int send_one(struct vsock *vsock, uint32_t *done)
 {
     struct virtq *q = &vsock->dev.queues[VSOCK_RX];
-    struct virtq_chain chain = {.iov = vsock->iov,
-                                .iov_max = VSOCK_QUEUE_ENTRIES};
+    struct virtq_chain chain = {
+        .iov = vsock->iov, .iov_max = VSOCK_QUEUE_ENTRIES, .marks = true};
     int found = take_chain(vsock, &chain);
     uint32_t bytes = VSOCK_HEADER_BYTES;
 

@@ -136,6 +136,49 @@ static bool reaches(const struct gmem *mem, uint64_t at, size_t bytes)
     return gmem_map(mem, gpa(at), bytes, &host) == 0;
 }
 
+/* ---- Marks --------------------------------------------------------------- */
+
+/* Three pages, of which bits 0 and 1 are low, and 64 is high. */
+static struct gmem with_marks(uint64_t marks[2])
+{
+    struct gmem mem = two_regions();
+
+    mem.regions[1].first = 64;
+    mem.marks = marks;
+    return mem;
+}
+
+Test(gmem, counts_what_is_mapped_as_written_to)
+{
+    uint64_t marks[2] = {0, 0};
+    struct gmem mem = with_marks(marks);
+    void *host;
+
+    cr_assert_eq(gmem_map(&mem, gpa(LOW_BASE), GMEM_PAGE_BYTES, &host), 0);
+    cr_assert(marks[0] == 1 && marks[1] == 0);
+    cr_assert_eq(gmem_map(&mem, gpa(LOW_BASE + 4095), 2, &host), 0);
+    cr_assert(marks[0] == 3 && marks[1] == 0);
+    cr_assert_eq(gmem_map(&mem, gpa(HIGH_BASE + 5), 1, &host), 0);
+    cr_assert(marks[0] == 3 && marks[1] == 1);
+}
+
+Test(gmem, counts_of_what_is_found_only_what_is_marked)
+{
+    uint64_t marks[2] = {0, 0};
+    struct gmem mem = with_marks(marks);
+    void *host;
+
+    cr_assert_eq(gmem_find(&mem, gpa(LOW_BASE), LOW_BYTES, &host), 0);
+    gmem_mark(&mem, host, 0);
+    cr_assert(marks[0] == 0 && marks[1] == 0);
+    gmem_mark(&mem, (uint8_t *)host + GMEM_PAGE_BYTES, 1);
+    cr_assert(marks[0] == 2 && marks[1] == 0);
+    gmem_mark(&mem, high + HIGH_BYTES - 1, 1);
+    cr_assert(marks[0] == 2 && marks[1] == 1);
+    gmem_mark(&mem, (uint8_t *)host + 4095, 2);
+    cr_assert(marks[0] == 3 && marks[1] == 1);
+}
+
 Test(gmem_exclude, refuses_the_range_and_nothing_beside_it)
 {
     static uint8_t ram[0x4000];

@@ -69,6 +69,42 @@ Test(vsock_given, is_cut_off_where_the_guest_does_not_want_it_after_all)
     cr_assert(is_quiet());
 }
 
+/* ---- What counts as written to ------------------------------------------- */
+
+/* How many of the receive buffers' pages the device has written to. */
+static unsigned count_marked(const uint64_t marks[RAM_BYTES / 4096 / 64])
+{
+    unsigned first = (RX_DATA - RAM_BASE) / 4096, count = 0;
+
+    for (unsigned i = first; i < first + RX_PLACES * 4; i++)
+        count += marks[i / 64] >> i % 64 & 1;
+    return count;
+}
+
+Test(vsock_given, marks_of_receive_buffers_what_was_written)
+{
+    static uint64_t marks[RAM_BYTES / 4096 / 64];
+    struct gmem marked = mem;
+    char much[6000] = {0};
+    int end, other;
+    header_t header;
+
+    marked.marks = marks;
+    vsock.dev.mem = &marked;
+    for (unsigned i = 0; i < VSOCK_QUEUES; i++)
+        vsock.dev.queues[i].mem = &marked;
+    header = give(100, &end, &other);
+    cr_assert_eq(count_marked(marks), 2); /* each buffer has three */
+    (void)expect(RW);
+    transmit(RESPONSE, PORT, header.src_port);
+    serve();
+    cr_assert_eq(count_marked(marks), 2);
+    cr_assert_eq(write(end, much, sizeof(much)), (ssize_t)sizeof(much));
+    cr_assert_eq(vdev_ready(&vsock.dev), 0);
+    cr_assert_eq(expect(RW).len, sizeof(much));
+    cr_assert_eq(count_marked(marks), 4);
+}
+
 /* ---- Others who have the socket ------------------------------------------ */
 
 Test(vsock_given, ends_for_its_peer_when_the_guest_ends_it)

@@ -112,6 +112,23 @@ int gmem_find(const struct gmem *mem, gpa_t at, size_t bytes, void **host)
     return 0;
 }
 
+void gmem_mark(const struct gmem *mem, const void *host, size_t bytes)
+{
+    if (!mem->marks || bytes == 0)
+        return;
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct gmem_region *region = &mem->regions[i];
+        uint64_t offset = (uintptr_t)host - (uintptr_t)region->host;
+
+        if (offset >= region->bytes)
+            continue;
+        bug_on(bytes > region->bytes - offset);
+        mark(mem, region, offset, bytes);
+        return;
+    }
+    bug_on(true); /* nobody else's memory comes from here */
+}
+
 int gmem_read(const struct gmem *mem, gpa_t from, void *to, size_t bytes)
 {
     void *host;

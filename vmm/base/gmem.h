@@ -94,9 +94,16 @@ MUST_CHECK int gmem_map(const struct gmem *mem, gpa_t at, size_t bytes,
                         void **host);
 
 /*
- * The same, for those who write nothing there: it does not count as written to.
+ * The same, for those who write nothing there, or say where: it does not count
+ * as written to.
  */
 MUST_CHECK int gmem_find(const struct gmem *mem, gpa_t at, size_t bytes,
                          void **host);
+
+/*
+ * These bytes, where gmem_find() has mapped them, count as written to. A length
+ * of 0 is nothing.
+ */
+void gmem_mark(const struct gmem *mem, const void *host, size_t bytes);
 
 #endif
