@@ -38,8 +38,8 @@ static void start(const char *image, const char *log, const char *workers,
     launch_server((const char *const[]){"--admin", admin_at, "--access-log",
                                         log ? log : log_path, "--workers",
                                         workers, "--timeout", "300",
-                                        "--boot-timeout", "20000",
-                                        image_path(image), NULL},
+                                        "--boot-timeout", "20000", "--mem",
+                                        "48M", image_path(image), NULL},
                   output);
 }
 
@@ -263,6 +263,40 @@ Test(serve_admin, counts_workers_that_die)
     await_metric("starts_total{kind=\"warm\"}", 2);
     serve("/", 200);
     assert_metric("starts_total{kind=\"cold\"}", 1);
+    stop_server();
+}
+
+/* Takes an answer that is larger than all others. */
+static void serve_large(const char *request)
+{
+    int fd = connect_server();
+
+    say(fd, request);
+    cr_assert_gt(read(fd, answer, sizeof(answer)), 0);
+    cr_assert_eq(strncmp(answer, "HTTP/1.1 200 ", 13), 0);
+    while (read(fd, answer, sizeof(answer)) > 0)
+        ;
+    close(fd);
+}
+
+/* From then on each reset copies what that one request wrote. */
+Test(serve_admin, a_vm_that_grew_large_is_not_kept_for_ever)
+{
+    start("served.elf", NULL, "1", -1);
+    await_health(200);
+    serve_large("GET /17000000 HTTP/1.1\r\n\r\n");
+    for (unsigned i = 0; i < 62; i++)
+        serve("/", 200);
+    await_metric("resets_total", 63);
+    cr_assert_gt(metric("reset_pages_total"), 63 * 4096);
+    assert_metric("starts_total{kind=\"warm\"}", 1);
+    serve("/", 200);
+    await_metric("starts_total{kind=\"warm\"}", 2);
+    double pages = metric("reset_pages_total");
+    serve("/", 200);
+    await_metric("resets_total", 65);
+    cr_assert_lt(metric("reset_pages_total") - pages, 4096);
+    assert_metric("worker_deaths_total", 0);
     stop_server();
 }
 
