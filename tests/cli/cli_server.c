@@ -79,6 +79,22 @@ void launch_server(const char *const *words, int output)
         close(output);
 }
 
+void start_server(const char *const *words)
+{
+    const char *all[24];
+    unsigned count = 0;
+
+    if (!*server.dir)
+        choose_paths();
+    while (*words)
+        all[count++] = *words++;
+    if (*all[count - 1] != '/')
+        all[count - 1] = image_path(all[count - 1]);
+    all[count] = NULL;
+    launch_server(all, -1);
+    await_words("serving ");
+}
+
 bool read_words(void)
 {
     ssize_t more = read(server.errors, server.said + server.said_bytes,
@@ -157,4 +173,34 @@ size_t read_to_end(int fd, char *to, size_t room)
     to[bytes] = '\0';
     close(fd);
     return bytes;
+}
+
+int ask(const char *target)
+{
+    char text[256];
+    int fd = connect_server();
+
+    snprintf(text, sizeof(text),
+             "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", target);
+    say(fd, text);
+    return fd;
+}
+
+int read_status(int fd)
+{
+    static char text[65536];
+    int status = 0;
+
+    if (read_to_end(fd, text, sizeof(text)) == 0)
+        return 0;
+    cr_assert_eq(sscanf(text, "HTTP/1.1 %d ", &status), 1, "%s", text);
+    cr_assert_not(strstr(text + 1, "HTTP/1.1"), "two answers: %s", text);
+    return status;
+}
+
+void assert_status(const char *target, int status)
+{
+    int got = read_status(ask(target));
+
+    cr_assert_eq(got, status, "%s: %d, not %d", target, got, status);
 }

@@ -4,10 +4,8 @@
 #define TESTS_CLI_CLI_SERVER_H
 
 /*
- *   choose_paths();
- *   launch_server((const char *const[]){"--workers", "1", image, NULL}, -1);
- *   await_words("serving ");
- *   fd = connect_server();
+ *   START_SERVER("--workers", "1", "function.elf");
+ *   assert_status("/", 200);
  *   ...
  *   stop_server();
  *
@@ -39,7 +37,14 @@ const char *image_path(const char *name);
  */
 void launch_server(const char *const *words, int output);
 
-/* The same of any words, and without the socket. Returns the process. */
+/* All of that: makes the directory, unless it is there; the last word is an
+ * image's name, or a whole path; waits until it serves. */
+void start_server(const char *const *words);
+#define START_SERVER(...) \
+    start_server((const char *const[]){__VA_ARGS__, (void *)0})
+
+/* As launch_server(), of any words, and without the socket. Returns the
+ * process. */
 pid_t start_mayfly(const char *const *words, int output, int errors);
 
 /* Waits for more of it. Returns false if that was all. */
@@ -70,5 +75,14 @@ void say(int fd, const char *text);
 /* Reads to the end of a connection, and closes it. There is a 0 behind what
  * came. Returns how much that was. */
 size_t read_to_end(int fd, char *to, size_t room);
+
+/* Sends a request. Returns the connection. */
+int ask(const char *target);
+
+/* Reads to the end. Returns the status of HTTP in it; 0: nothing came. */
+int read_status(int fd);
+
+/* Both, and it is this. */
+void assert_status(const char *target, int status);
 
 #endif

@@ -167,25 +167,6 @@ Test(serve, wants_a_snapshot_that_many_may_go_on_from)
 
 /* ---- A server ----------------------------------------------------------- */
 
-/* The last word is an image's name, or a whole path. */
-static void launch(const char *const *words)
-{
-    const char *all[24];
-    unsigned count = 0;
-
-    if (!*server.dir)
-        choose_paths();
-    while (*words)
-        all[count++] = *words++;
-    if (*all[count - 1] != '/')
-        all[count - 1] = image_path(all[count - 1]);
-    all[count] = NULL;
-    launch_server(all, -1);
-    await_words("serving ");
-}
-
-#define START(...) launch((const char *const[]){__VA_ARGS__, (void *)0})
-
 /* Asks for a path. Returns the answer's body. */
 static const char *get(const char *what)
 {
@@ -225,14 +206,14 @@ static void assert_nothing_is_left(void)
 
 Test(serve, each_connection_finds_memory_that_nobody_has_used)
 {
-    START("--workers", "2", "function.elf");
+    START_SERVER("--workers", "2", "function.elf");
     assert_nothing_is_left();
     stop_server();
 }
 
 Test(serve, images_that_cannot_be_reset_are_made_anew)
 {
-    START("--workers", "2", "function-mmap.elf");
+    START_SERVER("--workers", "2", "function-mmap.elf");
     assert_nothing_is_left();
     stop_server();
 }
@@ -241,7 +222,7 @@ Test(serve, memory_is_fresh_after_a_crash_and_an_exit_too)
 {
     static const char *const ends[] = {"/crash", "/exit", "/exhaust"};
 
-    START("--workers", "1", "function.elf");
+    START_SERVER("--workers", "1", "function.elf");
     for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         assert_got("/fresh", "clean");
         get(ends[i]);
@@ -254,7 +235,7 @@ Test(serve, a_vm_serves_as_many_connections_as_it_may)
 {
     static const char *const counts[] = {"1", "2", "3", "1", "2", "3", "1"};
 
-    START("--workers", "1", "--max-requests-per-vm", "3", "served.elf");
+    START_SERVER("--workers", "1", "--max-requests-per-vm", "3", "served.elf");
     for (unsigned i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
         assert_got("/count", counts[i]);
     stop_server();
@@ -270,7 +251,7 @@ Test(serve, goes_on_from_a_snapshot_though_its_file_is_gone)
              "$mayfly run --snapshot %s $images/served.elf", snapshot);
     run_shell(&shell, script);
     cr_assert_eq(shell.status, 0, "%s", shell.err);
-    START("--hostname", "other", snapshot);
+    START_SERVER("--hostname", "other", snapshot);
     cr_assert_eq(truncate(snapshot, 4096), 0);
     unlink(snapshot);
     for (unsigned i = 0; i < 4; i++)
@@ -308,7 +289,7 @@ Test(serve, a_vm_connects_to_what_it_may_and_to_nothing_else)
     char to[64], what[64];
 
     snprintf(to, sizeof(to), "127.0.0.1:%u", allowed);
-    START("--workers", "2", "--allow-connect", to, "function.elf");
+    START_SERVER("--workers", "2", "--allow-connect", to, "function.elf");
     snprintf(what, sizeof(what), "/connect?127.0.0.1:%u", other);
     cr_assert_null(strstr(get(what), "the answer"));
     snprintf(what, sizeof(what), "/connect?127.0.0.1:%u", allowed);
@@ -345,7 +326,7 @@ Test(serve, a_worker_holds_its_vm_and_one_socket)
     char process[16];
     int waiting[3];
 
-    START("--workers", "1", "--admin", "127.0.0.1:0", "served.elf");
+    START_SERVER("--workers", "1", "--admin", "127.0.0.1:0", "served.elf");
     for (unsigned i = 0; i < 3; i++)
         waiting[i] = connect_server(); /* others' connections */
     assert_got("/count", "1");
@@ -418,8 +399,8 @@ Test(serve, a_worker_has_nothing_of_others_connections)
     int fd;
 
     snprintf(secret, sizeof(secret), "s%de%dcret", 4711, getpid());
-    START("--workers", "2", "--pool", "0", "--access-log", "/dev/null",
-          "function-mmap.elf");
+    START_SERVER("--workers", "2", "--pool", "0", "--access-log", "/dev/null",
+                 "function-mmap.elf");
     snprintf(request, sizeof(request), "/%s", secret);
     get(request); /* it is logged */
     snprintf(request, sizeof(request), "GET /slow?2000 HTTP/1.1\r\nX: %s\r\n",
@@ -442,7 +423,8 @@ Test(serve, no_process_outlives_it)
     char process[16], script[64];
     unsigned tries = 0;
 
-    START("--workers", "1", "--allow-connect", "192.0.2.1:1", "served.elf");
+    START_SERVER("--workers", "1", "--allow-connect", "192.0.2.1:1",
+                 "served.elf");
     find_worker(process, sizeof(process));
     kill(server.pid, SIGKILL);
     cr_assert_eq(waitpid(server.pid, NULL, 0), server.pid);

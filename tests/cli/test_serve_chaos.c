@@ -77,7 +77,7 @@ static pid_t start_process(const char *timeout_ms)
     return pid;
 }
 
-static void start_server(const char *image, const char *timeout_ms)
+static void start_victim(const char *image, const char *timeout_ms)
 {
     char text[512];
 
@@ -444,7 +444,7 @@ Test(serve_chaos, loses_no_more_than_what_was_killed)
     unsigned long requests = chaos_requests();
 
     chaos.replace = true;
-    start_server("function.elf", "2000"); /* what hangs computes so long */
+    start_victim("function.elf", "2000"); /* what hangs computes so long */
     run_chaos(requests);
     assert_reloads();
     chaos.kills = 0;
@@ -457,7 +457,7 @@ Test(serve_chaos, vms_that_cannot_be_reset_are_made_anew)
 {
     unsigned long requests = chaos_requests();
 
-    start_server("function-mmap.elf", "10000");
+    start_victim("function-mmap.elf", "10000");
     victim.workers = 2 * WORKERS; /* with those that are made in advance */
     run_chaos((requests + 1) / 2);
     assert_ends();
@@ -534,7 +534,7 @@ Test(serve_soak, memory_is_flat_over_many_requests)
         .progress_every = requests / 10,
     };
 
-    start_server("function.elf", "10000");
+    start_victim("function.elf", "10000");
     warm_up(&config);
     run_load(&config);
     cr_assert_eq(soak_samples, 10);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct loop server_loop;
@@ -16,12 +17,27 @@ struct metrics server_metrics;
 struct clients server_clients;
 struct dispatch server_dispatch;
 unsigned server_kills;
+int server_accept_error, server_pass_error;
 
 static struct access_log no_log;
 static int listener;
 static struct sockaddr_in address;
 static unsigned descriptors;
 static uint64_t ahead_ns; /* of the clock */
+
+/* ---- The host ----------------------------------------------------------- */
+
+int accept4(int fd, struct sockaddr *peer, socklen_t *bytes, int flags)
+{
+    errno = server_accept_error;
+    return errno ? -1 : (int)syscall(SYS_accept4, fd, peer, bytes, flags);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    errno = server_pass_error;
+    return errno ? -1 : syscall(SYS_sendmsg, fd, message, flags);
+}
 
 static unsigned count_descriptors(void)
 {
@@ -115,13 +131,25 @@ void server_turn(void)
 
 /* ---- Clients ------------------------------------------------------------ */
 
-int server_connect(const char *text)
+int server_knock(const char *text)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     cr_assert_eq(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
-    cr_assert_eq(clients_accept(&server_clients, listener), 0);
+    return fd;
+}
+
+int server_accept(void)
+{
+    return clients_accept(&server_clients, listener);
+}
+
+int server_connect(const char *text)
+{
+    int fd = server_knock(text);
+
+    cr_assert_eq(server_accept(), 0);
     return fd;
 }
 

@@ -20,6 +20,9 @@ extern struct clients server_clients;
 extern struct dispatch server_dispatch;
 extern unsigned server_kills; /* how many workers were killed */
 
+/* The host refuses these calls with that errno; 0: it does not. */
+extern int server_accept_error, server_pass_error;
+
 /* Starts; `serving_max` workers may serve at the same time. */
 void server_start(unsigned serving_max);
 
@@ -34,6 +37,10 @@ void server_turn(void);
 
 /* A client that has sent `text`, accepted; its end of the connection. */
 int server_connect(const char *text);
+
+/* The same, and not accepted; and accepting one. */
+int server_knock(const char *text);
+int server_accept(void);
 
 /*
  * Whether the client has got exactly this, and then the end. NULL: that the

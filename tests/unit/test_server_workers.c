@@ -352,6 +352,41 @@ Test(server_workers, descriptors_of_a_worker_are_not_ours)
     server_end(); /* which counts them */
 }
 
+/* What the worker has asked for, once the supervisor has closed its own. */
+static struct linger ask_to_linger(struct linger linger)
+{
+    struct fake a;
+    struct worker_report done = {.event = WORKER_DONE, .out_bytes = 1};
+    socklen_t bytes = sizeof(linger);
+    int client;
+
+    server_start(1);
+    a = fake_start(true);
+    client = server_connect(GET);
+    cr_assert(fake_take(&a));
+    cr_assert_eq(
+        setsockopt(a.connection, SOL_SOCKET, SO_LINGER, &linger, bytes), 0);
+    done.id = a.id;
+    fake_say(&a, &done);
+    cr_assert_eq(clients_count(&server_clients), 0);
+    getsockopt(a.connection, SOL_SOCKET, SO_LINGER, &linger, &bytes);
+    linger.l_linger = linger.l_onoff ? linger.l_linger : 0;
+    setsockopt(a.connection, SOL_SOCKET, SO_LINGER, &(struct linger){0}, bytes);
+    fake_die(&a);
+    close(client);
+    server_end();
+    return linger;
+}
+
+/* close(2) would wait for an hour, if the client took nothing. */
+Test(server_workers, nobody_makes_the_supervisor_linger)
+{
+    cr_assert_eq(ask_to_linger((struct linger){1, 3600}).l_onoff, 0);
+    cr_assert_eq(ask_to_linger((struct linger){1, 1}).l_onoff, 0);
+    cr_assert_eq(ask_to_linger((struct linger){0, 0}).l_onoff, 0);
+    cr_assert_eq(ask_to_linger((struct linger){1, 0}).l_onoff, 1, "a reset");
+}
+
 Test(server_workers, a_wild_page_harms_only_its_own)
 {
     struct fake a, b;
