@@ -234,10 +234,10 @@ unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 	guest_rt/pipe*.c guest_rt/select*.c)) $(patsubst %,guest_rt/%.c,dev epoll \
 	eventfd lock memfd sched_wait user_copy)
 
-# What a server says of itself, and who serves what: parts of the command that are
-# tested as modules.
-unit_CLI := vmm/cli_json.c $(patsubst %,vmm/server/%.c,access_line access_log \
-	clients dispatch http loop worker_link workers \
+# What is said of crashes and servers, and who serves what: parts of the command
+# that are tested as modules.
+unit_CLI := vmm/cli_json.c vmm/cli_report.c $(patsubst %,vmm/server/%.c, \
+	access_line access_log clients dispatch http loop worker_link workers \
 	admin admin_answer admin_request histogram memory metrics record text)
 
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \

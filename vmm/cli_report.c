@@ -429,6 +429,15 @@ static void put_reason(FILE *to, const struct mayfly_crash *crash)
     }
 }
 
+#define RSP 7 /* in struct mayfly_crash's `regs` */
+
+/* AMD's processors do after a triple fault: the guest's state is lost. */
+static bool has_started_again(const struct mayfly_crash *crash)
+{
+    return crash->kind == MAYFLY_CRASH_TRIPLE && crash->rip == 0xfff0 &&
+           crash->regs[RSP] == 0;
+}
+
 /* One line a frame; runs of the same one, as recursion has them, are folded. */
 static void put_frames(FILE *to, const struct mayfly_frame *frames,
                        unsigned count)
@@ -461,6 +470,10 @@ void report_crash(FILE *to, const struct mayfly_crash *crash,
 
     fprintf(to, "mayfly: the guest crashed: ");
     put_reason(to, crash);
+    if (has_started_again(crash)) {
+        fprintf(to, "; this processor keeps no registers then\n");
+        return;
+    }
     fprintf(to, "\n  rip %016llx  rflags %08llx\n",
             (unsigned long long)crash->rip, (unsigned long long)crash->rflags);
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
