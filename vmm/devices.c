@@ -239,10 +239,12 @@ static int add_streams(struct mayfly *vm, char *error)
     return 0;
 }
 
+/* Others have no pages yet: to look at them would give them some. */
 void devices_remove(struct mayfly *vm)
 {
-    vsock_fini(&vm->vsock);
-    for (unsigned i = 0; i < MAYFLY_SHARES_MAX; i++)
+    if (vm_has_sockets(&vm->options))
+        vsock_fini(&vm->vsock);
+    for (unsigned i = 0; i < vm->options.share_count; i++)
         p9_fini(&vm->shares[i]);
 }
 

@@ -2,7 +2,9 @@
 /* Opening KVM and building a VM with as few calls as it takes. */
 #include "vmm/kvm.h"
 
+#include <errno.h>
 #include <linux/kvm.h>
+#include <pthread.h>
 
 #include "vmm/base/error.h"
 #include "vmm/base/os.h"
@@ -15,19 +17,73 @@ bool kvm_is_hardware(int fd)
     return os_ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_NESTED_STATE) > 0;
 }
 
-static int open_device(struct kvm *kvm, char *error)
+static int open_device(int *fd, char *error)
 {
-    kvm->fd = os_open("/dev/kvm", O_RDWR);
-    if (kvm->fd == -EACCES)
-        return error_set(error, kvm->fd,
+    *fd = os_open("/dev/kvm", O_RDWR);
+    if (*fd == -EACCES)
+        return error_set(error, *fd,
                          "cannot open /dev/kvm: permission denied; join the "
                          "group that owns it (often 'kvm')");
-    if (kvm->fd == -ENOENT)
-        return error_set(error, kvm->fd,
+    if (*fd == -ENOENT)
+        return error_set(error, *fd,
                          "cannot open /dev/kvm: there is none; 'mayfly doctor' "
                          "tells more");
-    return kvm->fd < 0 ? error_system(error, kvm->fd, "cannot open /dev/kvm")
-                       : 0;
+    return *fd < 0 ? error_system(error, *fd, "cannot open /dev/kvm") : 0;
+}
+
+/* All VMs of the process are made by one descriptor, while there are any. */
+static struct {
+    pthread_mutex_t lock;
+    int fd;
+    unsigned users;
+} device = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int hold_device(int *fd, char *error)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&device.lock);
+    if (device.users == 0)
+        result = open_device(&device.fd, error);
+    device.users += !result;
+    *fd = device.fd;
+    pthread_mutex_unlock(&device.lock);
+    return result;
+}
+
+/*
+ * In a forked child somebody may have closed what the parent's VMs were made
+ * by: `*fd` makes no VMs. Opens another one for all that come now.
+ */
+static int renew_device(int *fd, char *error)
+{
+    int result = 0;
+
+    pthread_mutex_lock(&device.lock);
+    if (device.fd == *fd && device.users > 1)
+        result = open_device(&device.fd, error);
+    *fd = device.fd;
+    pthread_mutex_unlock(&device.lock);
+    return result;
+}
+
+static void leave_device(void)
+{
+    pthread_mutex_lock(&device.lock);
+    if (--device.users == 0 && device.fd >= 0)
+        os_close(device.fd);
+    pthread_mutex_unlock(&device.lock);
+}
+
+/* Its descriptor, or a negative errno. */
+static int make_vm(int fd)
+{
+    int vm_fd;
+
+    do
+        vm_fd = os_ioctl(fd, KVM_CREATE_VM, 0);
+    while (vm_fd == -EINTR);
+    return vm_fd;
 }
 
 static int enable_split_irqchip(const struct kvm *kvm)
@@ -42,17 +98,21 @@ static int enable_split_irqchip(const struct kvm *kvm)
 
 int kvm_create(struct kvm *kvm, char *error)
 {
-    int result = open_device(kvm, error);
+    int result = hold_device(&kvm->fd, error);
 
     if (result)
         return result;
     kvm->slots = 0;
-    do
-        kvm->vm_fd = os_ioctl(kvm->fd, KVM_CREATE_VM, 0);
-    while (kvm->vm_fd == -EINTR);
+    kvm->vm_fd = make_vm(kvm->fd);
+    if (kvm->vm_fd == -EBADF || kvm->vm_fd == -ENOTTY) {
+        result = renew_device(&kvm->fd, error);
+        if (result)
+            goto leave;
+        kvm->vm_fd = make_vm(kvm->fd);
+    }
     if (kvm->vm_fd < 0) {
         result = error_system(error, kvm->vm_fd, "cannot create a VM");
-        goto close_device;
+        goto leave;
     }
     result = enable_split_irqchip(kvm);
     if (result) {
@@ -64,8 +124,8 @@ int kvm_create(struct kvm *kvm, char *error)
 
 close_vm:
     os_close(kvm->vm_fd);
-close_device:
-    os_close(kvm->fd);
+leave:
+    leave_device();
     return result;
 }
 
@@ -143,5 +203,5 @@ int kvm_tsc_khz(const struct kvm *kvm)
 void kvm_destroy(struct kvm *kvm)
 {
     os_close(kvm->vm_fd);
-    os_close(kvm->fd);
+    leave_device();
 }

@@ -17,15 +17,15 @@
 #include "vmm/base/util.h"
 
 struct kvm {
-    int fd;        /* /dev/kvm */
+    int fd;        /* /dev/kvm, the one of all VMs of the process */
     int vm_fd;     /* the VM */
     bool hardware; /* VT-x or SVM, not a software backend */
     unsigned slots;
 };
 
 /*
- * Opens /dev/kvm and creates a VM. Returns 0 or a negative errno; on failure
- * nothing stays open.
+ * Creates a VM; opens /dev/kvm if this process has no VM yet. Any thread.
+ * Returns 0 or a negative errno; on failure nothing stays open.
  */
 MUST_CHECK int kvm_create(struct kvm *kvm, char *error);
 

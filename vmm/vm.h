@@ -115,6 +115,10 @@ struct mayfly {
 
     struct mayfly_stats stats;
 
+    /* What a VM that goes on from a snapshot tells the guest's runtime anew. */
+    uint32_t clone_optc;
+    uint32_t clone_bytes; /* of clone_strings */
+
     /* As many as there are in use; last, because they are large. */
     struct mmio registers[MF_DEVICES_MAX]; /* of all devices, if by mmio */
     struct blk disks[MAYFLY_DISKS_MAX];
@@ -122,9 +126,6 @@ struct mayfly {
     struct p9 shares[MAYFLY_SHARES_MAX];
     struct vsock vsock; /* if vm_has_sockets() */
 
-    /* What a VM that goes on from a snapshot tells the guest's runtime anew. */
-    uint32_t clone_optc;
-    uint32_t clone_bytes;
     char clone_strings[MF_PAGE_BYTES];
 };
 

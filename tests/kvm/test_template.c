@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Clones of a template: they are what restored VMs are, for less. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/kvm/kvm_test.h"
@@ -186,6 +189,80 @@ Test(template, clones_find_nothing_of_those_that_are_gone)
         mayfly_destroy(vms[i]);
     }
     mayfly_close_template(template);
+}
+
+static unsigned count_descriptors(void)
+{
+    DIR *list = opendir("/proc/self/fd");
+    unsigned count = 0;
+
+    cr_assert(list);
+    while (readdir(list))
+        count++;
+    closedir(list);
+    return count;
+}
+
+/* The VM and its processor; what makes VMs is there once. */
+Test(template, a_clone_takes_two_descriptors)
+{
+    enum { CLONES = 5 };
+    struct mayfly_template *template = make_template(take("calls", 0));
+    struct mayfly *vms[CLONES];
+    unsigned without = count_descriptors(), with;
+
+    for (int i = 0; i < CLONES; i++)
+        vms[i] = make_clone(template, false);
+    with = count_descriptors();
+    cr_assert_eq(with, without + 1 + 2 * CLONES);
+    for (int i = 0; i < CLONES; i++)
+        mayfly_destroy(vms[i]);
+    cr_assert_eq(count_descriptors(), without);
+    mayfly_close_template(template);
+}
+
+/* What its parent's VMs were made by may be closed, or be something else. */
+static int clone_in_child(int snapshot, bool other)
+{
+    struct mayfly_template *template;
+
+    dup2(snapshot, 400);
+    close_range(3, 399, 0);
+    for (int i = 0; i < 30 && other; i++)
+        if (open("/dev/null", O_RDONLY | O_CLOEXEC) < 0)
+            return 1;
+    template = make_template(400);
+    for (int i = 0; i < 2; i++) {
+        struct mayfly *vm = make_clone(template, false);
+
+        if (dirty(vm, 20) != 1)
+            return 1;
+        mayfly_destroy(vm);
+    }
+    return 0;
+}
+
+Test(template, a_forked_child_makes_vms_of_its_own)
+{
+    int status, fd = take("calls", 0);
+    struct mayfly_template *template = make_template(dup(fd));
+    struct mayfly *vm = make_clone(template, false);
+
+    cr_assert_eq(dirty(vm, 20), 1);
+    for (int other = 0; other < 2; other++) {
+        pid_t child = fork();
+
+        if (child == 0)
+            _exit(clone_in_child(fd, other));
+        /* The parent's VM may tick once more, though it does not run. */
+        while (waitpid(child, &status, 0) < 0)
+            cr_assert_eq(errno, EINTR);
+        cr_assert_eq(status, 0);
+    }
+    cr_assert_eq(dirty(vm, 20), 2);
+    mayfly_destroy(vm);
+    mayfly_close_template(template);
+    close(fd);
 }
 
 static unsigned long count_calls(struct mayfly *vm)
