@@ -56,12 +56,21 @@ double samples_median_ratio(const struct samples *a, const struct samples *b);
 /* Writes `"key": value`; what is NAN is null. */
 void json_number(FILE *to, const char *key, double value);
 
+/* Writes the first lines of a report: "schema": 1, and "host". */
+void json_host(FILE *to);
+
 /* Writes `"key": {count, p10, median, p99}`. */
 void json_samples(FILE *to, const char *key, const struct samples *samples);
 
 /* Writes a block for gnuplot's `index`: the title, then "us share" lines. */
 void plot_distribution(FILE *to, const char *title,
                        const struct samples *samples);
+
+/* Writes a line of a table of targets; `relation` is "<=" or ">=". Returns 1 if
+ * the target is missed, else 0. */
+unsigned put_target(FILE *to, const char *figure, double value,
+                    const char *relation, double limit, int decimals,
+                    const char *unit);
 
 /* ---- spawn.c ------------------------------------------------------- */
 

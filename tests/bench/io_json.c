@@ -4,9 +4,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <sys/sysinfo.h>
-#include <sys/utsname.h>
-#include <time.h>
 
 const char *const io_mode_names[IO_MODES] = {"host",   "auto",     "inline",
                                              "thread", "sleeping", "mmio"};
@@ -155,20 +152,12 @@ static void put_starts(FILE *to)
 
 static void put_host(FILE *to)
 {
-    time_t now = time(NULL);
-    struct utsname kernel;
-    char date[32];
-
-    uname(&kernel);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+    fprintf(to, "{\n");
+    json_host(to);
     fprintf(to,
-            "{\n  \"schema\": 1,\n"
-            "  \"host\": {\"date\": \"%s\", \"kernel\": \"%s\","
-            " \"cpus\": %d},\n"
             "  \"rounds\": %u,\n  \"load_before\": %.2f,\n"
             "  \"net_skipped\": ",
-            date, kernel.release, get_nprocs(), io_results.rounds,
-            io_results.load);
+            io_results.rounds, io_results.load);
     if (io_results.net_skipped)
         fprintf(to, "\"%s\",\n", io_results.net_skipped);
     else

@@ -375,13 +375,9 @@ static unsigned put_targets(FILE *to)
     fprintf(to, "\n%-46s %8s %4s %8s\n", "Targets", "measured", "", "target");
     for (unsigned i = 0; i < count; i++) {
         const struct io_target *target = &targets[i];
-        bool met = io_target_met(target);
-
-        fprintf(to, "%-46s %8.*f %4s %8.*f %-4s %s\n", target->figure,
-                target->decimals, target->value,
-                target->at_least ? ">=" : "<=", target->decimals, target->limit,
-                target->unit, met ? "met" : "MISSED");
-        missed += !met;
+        missed += put_target(to, target->figure, target->value,
+                             target->at_least ? ">=" : "<=", target->limit,
+                             target->decimals, target->unit);
     }
     return missed;
 }

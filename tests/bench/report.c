@@ -200,15 +200,10 @@ static void put_rest(FILE *to, const struct results *results)
 
 /* ---- Targets ------------------------------------------------------- */
 
-/* One line of the target table. Returns 1 if the target was missed. */
-static unsigned put_target(FILE *to, const char *figure, double value,
-                           int decimals, double most, const char *unit)
+static unsigned put_most(FILE *to, const char *figure, double value,
+                         int decimals, double most, const char *unit)
 {
-    bool pass = value <= most;
-
-    fprintf(to, "%-46s %8.*f %4s %8.*f %-4s %s\n", figure, decimals, value,
-            "<=", decimals, most, unit, pass ? "pass" : "MISS");
-    return !pass;
+    return put_target(to, figure, value, "<=", most, decimals, unit);
 }
 
 static unsigned put_targets(FILE *to, const struct results *results)
@@ -218,35 +213,34 @@ static unsigned put_targets(FILE *to, const struct results *results)
     unsigned missed = 0;
 
     fprintf(to, "\n%-46s %8s %4s %8s\n", "Targets", "measured", "", "target");
-    missed += put_target(to, "hello to first output, another VM alive",
-                         first_ratio(results, HELLO, ALIVE), 2, 1.4, "x");
-    missed += put_target(to, "hello to exit, another VM alive",
-                         exit_ratio(results, HELLO, ALIVE), 2, 1.25, "x");
+    missed += put_most(to, "hello to first output, another VM alive",
+                       first_ratio(results, HELLO, ALIVE), 2, 1.4, "x");
+    missed += put_most(to, "hello to exit, another VM alive",
+                       exit_ratio(results, HELLO, ALIVE), 2, 1.25, "x");
     if (results->competitors[FLOOR].exit_us[COLD].count)
         fprintf(to, "%-46s %8.2f %21s\n%-46s %8.2f %21s\n",
                 "hello to first output, none alive",
                 first_ratio(results, HELLO, COLD), "x    no target",
                 "hello to exit, none alive", exit_ratio(results, HELLO, COLD),
                 "x    no target");
-    missed += put_target(to, "exits to user space, hello", results->hello_exits,
-                         0, 1, "");
-    missed += put_target(to, "exits to user space, boot", results->boot_exits,
-                         0, 1, "");
-    missed += put_target(to, "system calls of the monitor, hello", hello->calls,
-                         0, 40, "");
-    missed += put_target(to, "peak RSS of the monitor, hello", hello->rss_kib,
-                         0, 768, "KiB");
-    missed += put_target(to, "PSS of the monitor, one of many", fleet->pss_kib,
-                         0, 128, "KiB");
-    missed += put_target(to, "monitor, stripped", results->monitor_bytes / 1024,
-                         1, 128, "KiB");
-    missed += put_target(to, "hello image, stripped",
-                         results->hello_bytes / 1024, 1, 48, "KiB");
-    fprintf(to, "%-46s %8u %4s %8u      %s\n", "VMs alive at once",
-            fleet->count, ">=", 1000u, fleet->count >= 1000 ? "pass" : "MISS");
-    missed += fleet->count < 1000;
-    missed += put_target(to, "processor time of all of them while idle",
-                         fleet->idle_cpu_us, 0, 0, "us");
+    missed += put_most(to, "exits to user space, hello", results->hello_exits,
+                       0, 1, "");
+    missed += put_most(to, "exits to user space, boot", results->boot_exits, 0,
+                       1, "");
+    missed += put_most(to, "system calls of the monitor, hello", hello->calls,
+                       0, 40, "");
+    missed += put_most(to, "peak RSS of the monitor, hello", hello->rss_kib, 0,
+                       768, "KiB");
+    missed += put_most(to, "PSS of the monitor, one of many", fleet->pss_kib, 0,
+                       128, "KiB");
+    missed += put_most(to, "monitor, stripped", results->monitor_bytes / 1024,
+                       1, 128, "KiB");
+    missed += put_most(to, "hello image, stripped", results->hello_bytes / 1024,
+                       1, 48, "KiB");
+    missed +=
+        put_target(to, "VMs alive at once", fleet->count, ">=", 1000, 0, "");
+    missed += put_most(to, "processor time of all of them while idle",
+                       fleet->idle_cpu_us, 0, 0, "us");
     return missed;
 }
 
@@ -377,7 +371,7 @@ static void json_competitors(FILE *to, const struct results *results)
     fprintf(to, "\n  },\n");
 }
 
-static void json_host(FILE *to, const struct results *results)
+static void json_setting(FILE *to, const struct results *results)
 {
     struct utsname kernel;
     char model[64], date[32];
@@ -408,7 +402,7 @@ void report_json(const char *path, const struct results *results)
     FILE *to = create(path, "");
 
     fprintf(to, "{\n  \"schema\": 1,\n");
-    json_host(to, results);
+    json_setting(to, results);
     json_competitors(to, results);
     fprintf(to, "  \"stages_us\": {");
     for (unsigned i = 0; i < results->stage_count; i++) {

@@ -4,7 +4,6 @@
 
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 const char *const serve_titles[SERVERS] = {
     [SERVER_NATIVE] = "a process (static musl)",
@@ -102,17 +101,6 @@ static void put_counts(FILE *to, const struct serve_results *results)
     }
 }
 
-static unsigned put_target(FILE *to, const char *figure, double value,
-                           const char *relation, double limit, int decimals,
-                           const char *unit)
-{
-    bool met = relation[0] == '<' ? value <= limit : value >= limit;
-
-    fprintf(to, "%-46s %8.*f   %s %8.*f %-4s %s\n", figure, decimals, value,
-            relation, decimals, limit, unit, met ? "met" : "MISSED");
-    return !met;
-}
-
 static unsigned put_targets(FILE *to, const struct serve_results *results)
 {
     const struct serve_server *server = &results->servers[SERVER_VM];
@@ -140,24 +128,6 @@ unsigned serve_text(FILE *to, const struct serve_results *results)
 }
 
 /* ---- JSON ---------------------------------------------------------------- */
-
-static void json_host(FILE *to, const struct serve_results *results)
-{
-    struct utsname kernel;
-    char date[32];
-    time_t now = time(NULL);
-
-    uname(&kernel);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-    fprintf(
-        to,
-        "  \"schema\": 1,\n"
-        "  \"host\": {\"date\": \"%s\", \"kernel\": \"%s\", \"cpus\": %d},\n"
-        "  \"rounds\": %u, \"requests\": %u, \"clients\": %u, "
-        "\"load_before\": %.2f,\n",
-        date, kernel.release, get_nprocs(), results->rounds, results->requests,
-        results->clients, results->load);
-}
 
 static void json_crowd(FILE *to, const struct serve_crowd *crowd)
 {
@@ -235,7 +205,12 @@ void serve_json(const char *path, const struct serve_results *results)
     if (!to)
         die("%s", path);
     fprintf(to, "{\n");
-    json_host(to, results);
+    json_host(to);
+    fprintf(to,
+            "  \"rounds\": %u, \"requests\": %u, \"clients\": %u, "
+            "\"load_before\": %.2f,\n",
+            results->rounds, results->requests, results->clients,
+            results->load);
     fprintf(to, "  \"servers\": {\n");
     for (unsigned i = 0; i < SERVERS; i++)
         json_server(to, results, i);
