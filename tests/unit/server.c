@@ -153,6 +153,12 @@ int server_connect(const char *text)
     return fd;
 }
 
+void server_connect_all(int *clients, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        clients[i] = server_connect(GET);
+}
+
 void server_expect(int client, const char *text)
 {
     char got[1024] = "";
@@ -200,6 +206,24 @@ struct fake fake_start(bool reusable)
 
     fake_say(&fake, &ready);
     return fake;
+}
+
+int server_begin(struct fake *fake, const char *request)
+{
+    int client;
+
+    server_start(1);
+    *fake = fake_start(true);
+    client = server_connect(request);
+    cr_assert(fake_take(fake));
+    return client;
+}
+
+void server_start_two(struct fake *a, struct fake *b)
+{
+    server_start(2);
+    *a = fake_start(true);
+    *b = fake_start(true);
 }
 
 bool fake_take(struct fake *fake)
@@ -264,6 +288,13 @@ void fake_serve(struct fake *fake, const char *answer, bool spent)
     close(fake->connection);
     fake->connection = -1;
     fake_say(fake, &report);
+}
+
+void fake_answer(struct fake *fake, int client)
+{
+    cr_assert(fake_take(fake));
+    fake_serve(fake, ANSWER, false);
+    server_expect(client, ANSWER);
 }
 
 void fake_die(struct fake *fake)

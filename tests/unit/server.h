@@ -38,7 +38,10 @@ void server_turn(void);
 /* A client that has sent `text`, accepted; its end of the connection. */
 int server_connect(const char *text);
 
-/* The same, and not accepted; and accepting one. */
+/* So many, each with a GET. */
+void server_connect_all(int *clients, unsigned count);
+
+/* One that is not accepted; and accepting it. */
 int server_knock(const char *text);
 int server_accept(void);
 
@@ -60,6 +63,13 @@ struct fake {
 /* A worker that is ready. */
 struct fake fake_start(bool reusable);
 
+/* Starts the server, with one worker that has one request. Returns its client.
+ */
+int server_begin(struct fake *fake, const char *request);
+
+/* Starts the server with two workers that may serve. */
+void server_start_two(struct fake *a, struct fake *b);
+
 /* One that has not said so yet. */
 struct fake fake_create(bool reusable);
 
@@ -71,6 +81,9 @@ void fake_say(struct fake *fake, const struct worker_report *report);
 
 /* Answers and reports as an honest worker does. */
 void fake_serve(struct fake *fake, const char *answer, bool spent);
+
+/* Takes the next job and answers it, as the client sees. */
+void fake_answer(struct fake *fake, int client);
 
 /* Says that the job has ended so. */
 void fake_report(struct fake *fake, enum worker_end end);

@@ -366,20 +366,31 @@ static void test_slow_reader(int reader, int writer)
                  "it is not ours alone");
 }
 
-Test(access_log, does_not_wait_for_a_slow_reader_of_a_pipe, .timeout = 20)
+/* Runs a test with both ends of a pipe, or of a pair of sockets. */
+static void with_pipe(void (*test)(int reader, int writer))
 {
     int fds[2];
 
     cr_assert_eq(pipe(fds), 0);
-    test_slow_reader(fds[0], fds[1]);
+    test(fds[0], fds[1]);
 }
 
-Test(access_log, does_not_wait_for_a_slow_reader_of_a_socket, .timeout = 20)
+static void with_sockets(void (*test)(int reader, int writer))
 {
     int fds[2];
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    test_slow_reader(fds[0], fds[1]);
+    test(fds[0], fds[1]);
+}
+
+Test(access_log, does_not_wait_for_a_slow_reader_of_a_pipe, .timeout = 20)
+{
+    with_pipe(test_slow_reader);
+}
+
+Test(access_log, does_not_wait_for_a_slow_reader_of_a_socket, .timeout = 20)
+{
+    with_sockets(test_slow_reader);
 }
 
 static void test_gone_reader(int reader, int writer)
@@ -399,18 +410,12 @@ static void test_gone_reader(int reader, int writer)
 
 Test(access_log, counts_what_a_gone_reader_of_a_pipe_misses, .timeout = 20)
 {
-    int fds[2];
-
-    cr_assert_eq(pipe(fds), 0);
-    test_gone_reader(fds[0], fds[1]);
+    with_pipe(test_gone_reader);
 }
 
 Test(access_log, counts_what_a_gone_reader_of_a_socket_misses, .timeout = 20)
 {
-    int fds[2];
-
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    test_gone_reader(fds[0], fds[1]);
+    with_sockets(test_gone_reader);
 }
 
 Test(access_log, shares_a_files_position_with_other_output)

@@ -19,9 +19,7 @@ Test(server_dispatch, a_request_goes_to_an_idle_worker)
     worker = fake_start(true);
     for (unsigned i = 0; i < 3; i++) {
         client = server_connect(GET);
-        cr_assert(fake_take(&worker));
-        fake_serve(&worker, ANSWER, false);
-        server_expect(client, ANSWER);
+        fake_answer(&worker, client);
     }
     cr_assert_eq(server_metrics.ends[CONNECTION_SERVED], 3);
     cr_assert_eq(clients_count(&server_clients), 0);
@@ -63,8 +61,7 @@ Test(server_dispatch, a_busy_worker_has_one_in_advance_and_no_more)
 
     server_start(1);
     worker = fake_start(true);
-    for (unsigned i = 0; i < 3; i++)
-        clients[i] = server_connect(GET);
+    server_connect_all(clients, 3);
     cr_assert(fake_take(&worker));
     first = worker.id;
     connection = worker.connection;
@@ -89,8 +86,7 @@ Test(server_dispatch, the_next_but_one_comes_before_the_next_is_claimed)
 
     server_start(1);
     worker = fake_start(true);
-    for (unsigned i = 0; i < 3; i++)
-        clients[i] = server_connect(GET);
+    server_connect_all(clients, 3);
     cr_assert(fake_take(&worker));
     fake_serve(&worker, ANSWER, false);
     /* Now both of the others are handed over, and none is claimed. */
@@ -110,11 +106,8 @@ Test(server_dispatch, who_is_idle_first_gets_what_waits_elsewhere)
     struct fake a, b;
     int clients[3];
 
-    server_start(2);
-    a = fake_start(true);
-    b = fake_start(true);
-    for (unsigned i = 0; i < 3; i++)
-        clients[i] = server_connect(GET);
+    server_start_two(&a, &b);
+    server_connect_all(clients, 3);
     /* The one used last, or made last, comes first. */
     cr_assert(fake_take(&b));
     cr_assert(fake_take(&a));
@@ -141,11 +134,8 @@ Test(server_dispatch, what_is_claimed_is_not_taken_back)
     struct fake a, b;
     int clients[3];
 
-    server_start(2);
-    a = fake_start(true);
-    b = fake_start(true);
-    for (unsigned i = 0; i < 3; i++)
-        clients[i] = server_connect(GET);
+    server_start_two(&a, &b);
+    server_connect_all(clients, 3);
     cr_assert(fake_take(&a));
     cr_assert(fake_take(&b));
     /* b is done with the first, and says so after a has ended. */
@@ -167,11 +157,8 @@ Test(server_dispatch, strays_at_a_worker_are_bounded)
     struct fake a, b;
     int clients[20];
 
-    server_start(2);
-    a = fake_start(true);
-    b = fake_start(true);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_start_two(&a, &b);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&a));
     cr_assert(fake_take(&b));
     /* b hangs, and a serves what waits at b. */
@@ -202,8 +189,7 @@ Test(server_dispatch, no_more_serve_at_a_time_than_may)
     server_start(1);
     a = fake_start(false);
     b = fake_start(false);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&b));
     cr_assert_not(fake_take(&a));
     cr_assert_not(fake_take(&b), "its VM is for one use");
@@ -225,14 +211,11 @@ Test(server_dispatch, a_spent_worker_keeps_nothing)
 
     server_start(1);
     a = fake_start(true);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&a));
     fake_serve(&a, ANSWER, true);
     b = fake_start(true);
-    cr_assert(fake_take(&b));
-    fake_serve(&b, ANSWER, false);
-    server_expect(clients[0], ANSWER);
+    fake_answer(&b, clients[0]);
     server_expect(clients[1], ANSWER);
     fake_die(&a);
     fake_die(&b);
@@ -247,17 +230,14 @@ Test(server_dispatch, who_is_retired_finishes_and_ends)
 
     server_start(1);
     a = fake_start(true);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&a));
     dispatch_retire(a.worker);
     b = fake_start(true);
     fake_serve(&a, ANSWER, false);
     cr_assert_not(fake_take(&a));
     cr_assert_eq(recv(a.fd, &byte, 1, MSG_DONTWAIT), 0);
-    cr_assert(fake_take(&b));
-    fake_serve(&b, ANSWER, false);
-    server_expect(clients[0], ANSWER);
+    fake_answer(&b, clients[0]);
     server_expect(clients[1], ANSWER);
     cr_assert(dispatch_is_expected(a.worker));
     fake_die(&a);
@@ -313,10 +293,7 @@ Test(server_dispatch, who_waits_too_long_is_told_503)
     struct fake worker;
     int clients[3], other;
 
-    server_start(1);
-    worker = fake_start(true);
-    clients[0] = server_connect(GET);
-    cr_assert(fake_take(&worker));
+    clients[0] = server_begin(&worker, GET);
     server_wait(500000000u);
     clients[1] = server_connect(GET); /* in advance */
     clients[2] = server_connect(GET);
@@ -381,8 +358,7 @@ Test(server_dispatch, who_is_served_makes_no_room)
     int clients[32];
 
     server_start(1);
-    for (unsigned i = 0; i < 32; i++)
-        clients[i] = server_connect(GET);
+    server_connect_all(clients, 32);
     cr_assert_not(clients_make_room(&server_clients));
     cr_assert_eq(clients_count(&server_clients), 32);
     for (unsigned i = 0; i < 32; i++)
@@ -398,10 +374,7 @@ static void assert_told(const char *request, enum worker_end end,
     struct fake worker;
     int client;
 
-    server_start(1);
-    worker = fake_start(true);
-    client = server_connect(request);
-    cr_assert(fake_take(&worker));
+    client = server_begin(&worker, request);
     fake_report(&worker, end);
     if (code)
         server_expect_refusal(client, code);
@@ -448,10 +421,7 @@ Test(server_dispatch, half_an_answer_is_cut_off)
     struct fake worker;
     int client;
 
-    server_start(1);
-    worker = fake_start(true);
-    client = server_connect(GET);
-    cr_assert(fake_take(&worker));
+    client = server_begin(&worker, GET);
     cr_assert_eq(send(worker.connection, ANSWER, 20, 0), 20);
     close(worker.connection);
     worker.connection = -1;
@@ -470,10 +440,7 @@ Test(server_dispatch, an_answer_outlives_what_the_client_still_sends)
     struct fake worker;
     int client;
 
-    server_start(1);
-    worker = fake_start(true);
-    client = server_connect(GET);
-    cr_assert(fake_take(&worker));
+    client = server_begin(&worker, GET);
     fake_report(&worker, WORKER_CRASHED);
     cr_assert_eq(send(client, body, sizeof(body), MSG_NOSIGNAL),
                  (ssize_t)sizeof(body));

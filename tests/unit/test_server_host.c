@@ -27,9 +27,7 @@ Test(server_host, a_connection_that_it_cannot_hand_out_stays_with_it)
         cr_assert_eq(server_metrics.accepted, i);
         server_accept_error = 0;
         cr_assert_eq(server_accept(), 0);
-        cr_assert(fake_take(&worker));
-        fake_serve(&worker, ANSWER, false);
-        server_expect(client, ANSWER);
+        fake_answer(&worker, client);
     }
     fake_die(&worker);
     server_end();
@@ -62,8 +60,7 @@ Test(server_host, a_connection_that_it_cannot_pass_on_waits)
     worker = fake_start(true);
     for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         server_pass_error = errors[i];
-        clients[0] = server_connect(GET);
-        clients[1] = server_connect(GET);
+        server_connect_all(clients, 2);
         cr_assert_eq(server_clients.counts[CLIENT_QUEUED], 2);
         cr_assert_eq(worker.page->next[0] | worker.page->next[1], 0);
         cr_assert_gt(server_dispatch.paused_until_ns, 0);
@@ -94,9 +91,7 @@ Test(server_host, a_worker_that_takes_nothing_is_replaced)
     server_pass_error = 0;
     fake_die(&a);
     b = fake_start(true);
-    cr_assert(fake_take(&b));
-    fake_serve(&b, ANSWER, false);
-    server_expect(client, ANSWER);
+    fake_answer(&b, client);
     fake_die(&b);
     server_end();
 }

@@ -17,8 +17,7 @@ Test(server_workers, a_request_that_nobody_has_read_goes_to_another_one)
 
     server_start(1);
     a = fake_start(true);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&a)); /* it has claimed it, and not read it */
     fake_die(&a);
     cr_assert_not(dispatch_is_expected(a.worker));
@@ -38,10 +37,7 @@ Test(server_workers, a_request_that_was_read_is_answered_502)
     struct fake a;
     int client;
 
-    server_start(1);
-    a = fake_start(true);
-    client = server_connect(GET);
-    cr_assert(fake_take(&a));
+    client = server_begin(&a, GET);
     a.page->progress.in_bytes = 5;
     fake_die(&a);
     server_expect_refusal(client, HTTP_BAD_GATEWAY);
@@ -54,10 +50,7 @@ Test(server_workers, a_request_that_was_half_answered_is_cut_off)
     struct fake a;
     int client;
 
-    server_start(1);
-    a = fake_start(true);
-    client = server_connect(GET);
-    cr_assert(fake_take(&a));
+    client = server_begin(&a, GET);
     cr_assert_eq(send(a.connection, ANSWER, 20, 0), 20);
     a.page->progress.in_bytes = a.page->progress.out_bytes = 20;
     fake_die(&a);
@@ -74,9 +67,7 @@ Test(server_workers, what_was_moved_counts_from_job_to_job)
     a = fake_start(true);
     for (unsigned i = 0; i < 2; i++) {
         client = server_connect(GET);
-        cr_assert(fake_take(&a));
-        fake_serve(&a, ANSWER, false);
-        server_expect(client, ANSWER);
+        fake_answer(&a, client);
     }
     client = server_connect(GET);
     cr_assert(fake_take(&a));
@@ -97,8 +88,7 @@ Test(server_workers, a_report_counts_after_its_worker_has_died)
 
     server_start(1);
     a = fake_start(true);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&a));
     cr_assert_eq(send(a.connection, ANSWER, strlen(ANSWER), 0),
                  (ssize_t)strlen(ANSWER));
@@ -112,9 +102,7 @@ Test(server_workers, a_report_counts_after_its_worker_has_died)
     dispatch_bury(a.worker);
     cr_assert_eq(server_metrics.ends[CONNECTION_SERVED], 1);
     a = fake_start(true);
-    cr_assert(fake_take(&a));
-    fake_serve(&a, ANSWER, false);
-    server_expect(clients[1], ANSWER);
+    fake_answer(&a, clients[1]);
     fake_die(&a);
     close(clients[0]);
     server_end();
@@ -143,10 +131,7 @@ Test(server_workers, who_does_not_report_in_time_is_killed)
     struct fake a, b;
     int clients[2];
 
-    server_start(1);
-    a = fake_start(true);
-    clients[0] = server_connect(GET);
-    cr_assert(fake_take(&a));
+    clients[0] = server_begin(&a, GET);
     a.page->progress.in_bytes = 5;
     server_wait(SERVER_FAKE_TIMEOUT_NS);
     clients[1] = server_connect(GET);
@@ -156,9 +141,7 @@ Test(server_workers, who_does_not_report_in_time_is_killed)
     fake_die(&a);
     server_expect_refusal(clients[0], HTTP_GATEWAY_TIMEOUT);
     b = fake_start(true);
-    cr_assert(fake_take(&b));
-    fake_serve(&b, ANSWER, false);
-    server_expect(clients[1], ANSWER);
+    fake_answer(&b, clients[1]);
     fake_die(&b);
     server_end();
 }
@@ -196,9 +179,7 @@ Test(server_workers, one_of_them_explains_a_crash)
     uint64_t until_ns;
     int client;
 
-    server_start(2);
-    a = fake_start(true);
-    b = fake_start(true);
+    server_start_two(&a, &b);
     cr_assert_eq(a.page->quiet_until_ns, 0);
     for (unsigned i = 0; i < 2; i++) {
         client = server_connect(GET);
@@ -232,10 +213,7 @@ static void assert_killed(const void *bytes, size_t count)
     struct fake a;
     int client;
 
-    server_start(1);
-    a = fake_start(true);
-    client = server_connect(GET);
-    cr_assert(fake_take(&a));
+    client = server_begin(&a, GET);
     cr_assert_eq(a.id, 1);
     a.page->progress.in_bytes = 5;
     server_kills = 0;
@@ -282,17 +260,13 @@ Test(server_workers, a_report_comes_once)
     server_start(1);
     a = fake_start(true);
     clients[0] = server_connect(GET);
-    cr_assert(fake_take(&a));
-    fake_serve(&a, ANSWER, false);
-    server_expect(clients[0], ANSWER);
+    fake_answer(&a, clients[0]);
     clients[1] = server_connect(GET);
     fake_report(&a, WORKER_SERVED); /* the first one again */
     cr_assert_eq(server_kills, 1);
     fake_die(&a);
     a = fake_start(true);
-    cr_assert(fake_take(&a));
-    fake_serve(&a, ANSWER, false);
-    server_expect(clients[1], ANSWER);
+    fake_answer(&a, clients[1]);
     fake_die(&a);
     server_end();
 }
@@ -302,11 +276,8 @@ Test(server_workers, nobody_reports_what_was_taken_back)
     struct fake a, b;
     int clients[3];
 
-    server_start(2);
-    a = fake_start(true);
-    b = fake_start(true);
-    for (unsigned i = 0; i < 3; i++)
-        clients[i] = server_connect(GET);
+    server_start_two(&a, &b);
+    server_connect_all(clients, 3);
     cr_assert(fake_take(&b));
     cr_assert(fake_take(&a));
     fake_serve(&a, ANSWER, false);
@@ -360,10 +331,7 @@ static struct linger ask_to_linger(struct linger linger)
     socklen_t bytes = sizeof(linger);
     int client;
 
-    server_start(1);
-    a = fake_start(true);
-    client = server_connect(GET);
-    cr_assert(fake_take(&a));
+    client = server_begin(&a, GET);
     cr_assert_eq(
         setsockopt(a.connection, SOL_SOCKET, SO_LINGER, &linger, bytes), 0);
     done.id = a.id;
@@ -392,11 +360,8 @@ Test(server_workers, a_wild_page_harms_only_its_own)
     struct fake a, b;
     int clients[2];
 
-    server_start(2);
-    a = fake_start(true);
-    b = fake_start(true);
-    clients[0] = server_connect(GET);
-    clients[1] = server_connect(GET);
+    server_start_two(&a, &b);
+    server_connect_all(clients, 2);
     cr_assert(fake_take(&b));
     cr_assert(fake_take(&a));
     memset(a.page, 0xff, sizeof(*a.page));
