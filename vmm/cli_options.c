@@ -78,7 +78,7 @@ static int print_run_help(void)
         "calls\n"
         "                      mayfly_snapshot_point(), before it first "
         "accepts a\n"
-        "                      connection, or on SIGUSR1\n"
+        "                      connection, or on SIGUSR1; not with --share\n"
         "  --timeout SECONDS   end it after this time, such as 0.5\n"
         "  --sandbox MODE      on (default); namespaces: also in namespaces "
         "of\n"

@@ -287,6 +287,15 @@ static int open_snapshot(struct cli_request *request)
 {
     if (!request->snapshot_path)
         return CLI_OK;
+    /* The library says so, too; but then there is a file already. */
+    if (request->options.share_count > 0)
+        return cli_fail(CLI_FAILED,
+                        "--snapshot and --share do not go together: what a "
+                        "guest has open in a share cannot go on elsewhere "
+                        "(--files and --disk can)");
+    if (request->options.transport != MAYFLY_TRANSPORT_NATIVE)
+        return cli_fail(CLI_FAILED, "--snapshot and --transport mmio do not go "
+                                    "together: leave the transport out");
     request->options.snapshots =
         MAYFLY_SNAPSHOT_CALLS | MAYFLY_SNAPSHOT_ANYWHERE;
     /* Who goes on from it may give it ports. */

@@ -341,7 +341,8 @@ int snapshot_check(const struct mayfly *vm, char *error)
                          "has open there cannot go on elsewhere");
     if (vm->options.transport != MAYFLY_TRANSPORT_NATIVE)
         return error_set(error, -ENOTSUP,
-                         "a snapshot is taken with the native transport");
+                         "no snapshot is taken of a VM with registers of "
+                         "virtio-mmio: the transport has to be native");
     return 0;
 }
 

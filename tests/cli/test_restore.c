@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `mayfly run --snapshot` and `mayfly restore`, as their users have them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/cli/cli_test.h"
@@ -42,4 +43,27 @@ Test(restore, says_what_is_in_the_snapshot_already)
     cr_assert_eq(shell.status, 125);
     cr_assert(strstr(shell.err, "what --mem says is in the snapshot"), "%s",
               shell.err);
+}
+
+/* ... and leaves no file behind. */
+static void assert_no_snapshot(const char *options, const char *message)
+{
+    char script[256];
+
+    snprintf(script, sizeof(script),
+             "$mayfly run --snapshot $dir/s %s $images/served.elf; "
+             "echo $?; ls $dir",
+             options);
+    run_shell(&shell, script);
+    cr_assert_str_eq(shell.out, "125\n", "%s", shell.out);
+    cr_assert(strstr(shell.err, message), "%s", shell.err);
+}
+
+Test(restore, says_of_which_vms_there_are_no_snapshots)
+{
+    need_kvm();
+    assert_no_snapshot("--share /:/host",
+                       "--snapshot and --share do not go together");
+    assert_no_snapshot("--transport mmio",
+                       "--snapshot and --transport mmio do not go together");
 }

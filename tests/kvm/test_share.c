@@ -77,6 +77,18 @@ Test(share, is_found_by_the_guest)
     cr_assert_eq(guest.stats.shares[0].read_bytes, 5);
 }
 
+Test(share, is_in_no_snapshot)
+{
+    struct guest guest = guest_with_share(false);
+    char error[MAYFLY_ERROR_BYTES];
+
+    guest.options.snapshots = MAYFLY_SNAPSHOT_CALLS;
+    load_guest(&guest);
+    cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), -ENOTSUP);
+    cr_assert(strstr(error, "VM with shares"), "%s", error);
+    mayfly_destroy(guest.vm);
+}
+
 /* The library is told, the guest is not: it tries, and the server refuses. */
 Test(share, is_read_only_whatever_the_guest_believes)
 {

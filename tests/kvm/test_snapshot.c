@@ -347,6 +347,19 @@ static off_t size_of(int fd)
     return status.st_size;
 }
 
+Test(snapshot, registers_of_virtio_are_in_none)
+{
+    struct guest guest = {.image = "snapshot"};
+    char error[MAYFLY_ERROR_BYTES];
+
+    guest.options.snapshots = MAYFLY_SNAPSHOT_CALLS;
+    guest.options.transport = MAYFLY_TRANSPORT_MMIO;
+    load_guest(&guest);
+    cr_assert_eq(mayfly_run(guest.vm, &guest.result, error), -ENOTSUP);
+    cr_assert(strstr(error, "the transport has to be native"), "%s", error);
+    mayfly_destroy(guest.vm);
+}
+
 Test(snapshot, one_that_is_cut_off_is_refused)
 {
     struct mayfly_options options = MAYFLY_OPTIONS;
