@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "vmm/server/listen.h"
 
@@ -30,30 +32,38 @@ static void refuse_new(const struct listener *listener)
                sizeof(program));
 }
 
-/* Whether one of the kernel's lists of connections, "number: ADDRESS:PORT
- * ADDRESS:PORT STATE ..." in hexadecimal, has one that is not handed out. */
+/* "number: ADDRESS:PORT ADDRESS:PORT STATE ...", all hexadecimal. */
+static bool is_deferred(const char *line, unsigned long port)
+{
+    const char *local = strchr(line, ':'), *peer;
+    char *end;
+
+    local = local ? strchr(local + 1, ':') : NULL;
+    peer = local ? strchr(local + 1, ':') : NULL;
+    if (!peer || strtoul(local + 1, NULL, 16) != port)
+        return false;
+    (void)strtoul(peer + 1, &end, 16);
+    return strtoul(end, NULL, 16) == TCP_SYN_RECV;
+}
+
+/* Whether one of the kernel's lists has a connection that it keeps. */
 static bool has_deferred(const char *list, unsigned port)
 {
     FILE *file = fopen(list, "re");
     bool found = false;
     char line[512];
 
-    if (!file)
-        return false;
-    while (!found && fgets(line, sizeof(line), file)) {
-        unsigned local, state;
-
-        found = sscanf(line, " %*[^:]: %*[^:]:%x %*[^:]:%*x %x", &local,
-                       &state) == 2 &&
-                local == port && state == TCP_SYN_RECV;
-    }
-    fclose(file);
+    while (file && !found && fgets(line, sizeof(line), file))
+        found = is_deferred(line, port);
+    if (file)
+        fclose(file);
     return found;
 }
 
 bool listener_hold(const struct listener *listener)
 {
-    struct sockaddr_in6 got; /* the port is where struct sockaddr_in has it */
+    struct sockaddr_in6 got = {
+        0}; /* the port is where struct sockaddr_in has it */
     socklen_t bytes = sizeof(got);
     unsigned port;
 
