@@ -396,21 +396,6 @@ static void measure_pipe(void)
 
 /* ---- All of it ----------------------------------------------------- */
 
-/* Pins this program, and so all that it starts, if BENCH_CPU says where to. */
-static void pin(void)
-{
-    const char *cpu = getenv("BENCH_CPU");
-    cpu_set_t set;
-
-    if (!cpu || !*cpu)
-        return;
-    results.cpu = atoi(cpu);
-    CPU_ZERO(&set);
-    CPU_SET((size_t)results.cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set))
-        die("cannot run on CPU %d", results.cpu);
-}
-
 /*
  * Real-time priority for this program and what it starts, as far as it may:
  * short programs then do not wait for what else runs on this host.
@@ -439,7 +424,7 @@ int main(void)
     signal(SIGTERM, on_signal);
     results.rounds = number_from_env("BENCH_ROUNDS", 300);
     results.load = file_number("/proc/loadavg", "");
-    pin();
+    results.cpu = pin_from_env();
     results.realtime = set_realtime(true);
     try_optional(&results.competitors[QEMU_KVM]);
     try_optional(&results.competitors[QEMU_TCG]);

@@ -29,6 +29,10 @@ uint64_t now_ns(void);
  * /proc/meminfo; -1 if there is no such file or key. */
 double file_number(const char *path, const char *key);
 
+/* Pins this program, and so all that it starts, to the processor that BENCH_CPU
+ * names. Returns its number, or -1: there is no such variable. */
+int pin_from_env(void);
+
 /* KVM VMs that exist on this host; -1 if the kernel does not tell: only root
  * may read its debugfs. */
 int count_vms(void);

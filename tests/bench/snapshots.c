@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -420,6 +421,17 @@ static void measure_bare(unsigned count)
     free(vms);
 }
 
+/* For those who are to use all processors. */
+static void unpin(void)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (int i = 0; i < get_nprocs(); i++)
+        CPU_SET((size_t)i, &set);
+    sched_setaffinity(0, sizeof(set), &set);
+}
+
 /* One process of many: says when it is done, and lives until it is read. */
 static void be_one_of_many(const struct mayfly_template *template,
                            unsigned count, int done, int end)
@@ -429,6 +441,7 @@ static void be_one_of_many(const struct mayfly_template *template,
 
     if (!vms)
         _exit(1);
+    unpin();
     make_many(vms, count, template);
     if (write(done, &byte, 1) != 1 || read(end, &byte, 1) != 0)
         _exit(1);
@@ -505,6 +518,7 @@ int main(void)
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGPIPE, SIG_IGN);
+    results.cpu = pin_from_env();
     results.rounds = number_from_env("BENCH_ROUNDS", 300);
     results.load = file_number("/proc/loadavg", "");
     snapshot = take(OUT "calls.elf", NULL, 0, MAYFLY_AT_CALL, -1);

@@ -44,6 +44,7 @@ struct idle_clones {
 
 struct snapshot_results {
     unsigned rounds;
+    int cpu;       /* pinned to it; -1: not pinned */
     bool realtime; /* starts: SCHED_FIFO */
     double load;
     struct samples bare_us; /* one exit to user space and back */

@@ -25,12 +25,15 @@ static const char *const start_names[STARTS] = {
 static void put_host(FILE *to, const struct snapshot_results *results)
 {
     struct utsname kernel;
+    char pinned[32] = "not pinned";
 
     uname(&kernel);
+    if (results->cpu >= 0)
+        snprintf(pinned, sizeof(pinned), "pinned to CPU %d", results->cpu);
     fprintf(to,
-            "Snapshots: Linux %s, %d CPUs, %u rounds, starts %s, load %.1f "
+            "Snapshots: Linux %s, %d CPUs, %s, %u rounds, starts %s, load %.1f "
             "before\n\n",
-            kernel.release, get_nprocs(), results->rounds,
+            kernel.release, get_nprocs(), pinned, results->rounds,
             results->realtime ? "SCHED_FIFO" : "not real-time", results->load);
 }
 
@@ -198,8 +201,10 @@ void snapshots_json(const char *path, const struct snapshot_results *results)
         die("%s", path);
     fprintf(to, "{\n");
     json_host(to);
-    fprintf(to, "  \"rounds\": %u, \"realtime\": %s, \"load_before\": %.2f,\n",
-            results->rounds, results->realtime ? "true" : "false",
+    fprintf(to,
+            "  \"rounds\": %u, \"pinned_cpu\": %d, \"realtime\": %s, "
+            "\"load_before\": %.2f,\n",
+            results->rounds, results->cpu, results->realtime ? "true" : "false",
             results->load);
     json_resets(to, results);
     json_clones(to, results);

@@ -139,3 +139,17 @@ double samples_median_ratio(const struct samples *a, const struct samples *b)
     free(ratios.values);
     return median;
 }
+
+int pin_from_env(void)
+{
+    const char *cpu = getenv("BENCH_CPU");
+    cpu_set_t set;
+
+    if (!cpu || !*cpu)
+        return -1;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)atoi(cpu), &set);
+    if (sched_setaffinity(0, sizeof(set), &set))
+        die("cannot run on CPU %s", cpu);
+    return atoi(cpu);
+}
