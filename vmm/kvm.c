@@ -38,7 +38,7 @@ static struct {
     unsigned users;
 } device = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static int hold_device(int *fd, char *error)
+int kvm_hold_device(int *fd, char *error)
 {
     int result = 0;
 
@@ -67,7 +67,7 @@ static int renew_device(int *fd, char *error)
     return result;
 }
 
-static void leave_device(void)
+void kvm_leave_device(void)
 {
     pthread_mutex_lock(&device.lock);
     if (--device.users == 0 && device.fd >= 0)
@@ -98,7 +98,7 @@ static int enable_split_irqchip(const struct kvm *kvm)
 
 int kvm_create(struct kvm *kvm, char *error)
 {
-    int result = hold_device(&kvm->fd, error);
+    int result = kvm_hold_device(&kvm->fd, error);
 
     if (result)
         return result;
@@ -125,7 +125,7 @@ int kvm_create(struct kvm *kvm, char *error)
 close_vm:
     os_close(kvm->vm_fd);
 leave:
-    leave_device();
+    kvm_leave_device();
     return result;
 }
 
@@ -203,5 +203,5 @@ int kvm_tsc_khz(const struct kvm *kvm)
 void kvm_destroy(struct kvm *kvm)
 {
     os_close(kvm->vm_fd);
-    leave_device();
+    kvm_leave_device();
 }

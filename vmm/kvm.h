@@ -30,6 +30,14 @@ struct kvm {
 MUST_CHECK int kvm_create(struct kvm *kvm, char *error);
 
 /*
+ * Has /dev/kvm open, as each VM does, until kvm_leave_device(): for those who
+ * make one after the other. Stores the descriptor in `*fd`. Returns 0 or a
+ * negative errno.
+ */
+MUST_CHECK int kvm_hold_device(int *fd, char *error);
+void kvm_leave_device(void);
+
+/*
  * Gives the VM `bytes` bytes of RAM at guest-physical address `base`, backed by
  * `host`, which must outlive the VM. `logged`: for kvm_get_dirty(). Returns 0
  * or a negative errno.

@@ -27,6 +27,7 @@ struct rooms {
     unsigned taken; /* in rows or not */
     unsigned stale;
     unsigned used; /* rows from here on were never there */
+    unsigned there;
     struct row rows[ROWS_MAX];
 };
 
@@ -75,8 +76,10 @@ static int take_from(struct rooms *rooms, struct row *row, void **room)
         result = map(rooms, rooms->in_row * rooms->bytes, &base);
     if (result)
         return result;
-    if (base)
+    if (base) {
         row->base = base;
+        rooms->there++;
+    }
     unsigned index = (unsigned)__builtin_ctz(free_rooms(rooms, row));
     row->taken |= UINT32_C(1) << index;
     *room = row->base + index * rooms->bytes;
@@ -118,6 +121,7 @@ static void end_row(struct rooms *rooms, struct row *row)
 {
     os_munmap(row->base, rooms->in_row * rooms->bytes);
     rooms->stale -= (unsigned)__builtin_popcount(row->stale);
+    rooms->there--;
     *row = (struct row){.base = NULL};
 }
 
@@ -134,9 +138,10 @@ static void give_to(struct rooms *rooms, struct row *row, const uint8_t *room)
     row->taken &= ~bit;
     row->stale |= bit;
     rooms->stale++;
-    if (!row->taken)
+    /* The last one stays: VMs may come and go one by one. */
+    if (!row->taken && rooms->there > 1)
         end_row(rooms, row);
-    if (rooms->stale <= stale_max(rooms))
+    if (rooms->stale <= stale_max(rooms) && (rooms->taken > 1 || rooms->closed))
         return;
     for (unsigned i = 0; i < rooms->used; i++)
         empty_row(rooms, &rooms->rows[i]);
@@ -157,6 +162,9 @@ static struct row *row_of(struct rooms *rooms, const uint8_t *room)
 
 static void end_rooms(struct rooms *rooms)
 {
+    for (unsigned i = 0; i < rooms->used; i++)
+        if (rooms->rows[i].base)
+            end_row(rooms, &rooms->rows[i]);
     os_close(rooms->file);
     pthread_mutex_destroy(&rooms->lock);
     os_munmap(rooms, sizeof(*rooms));

@@ -9,6 +9,7 @@
  * thousandth a third cheaper. So rooms, all of one size, are in rows of one
  * mapping each. And what a process unmaps is announced to all of its VMs: a
  * room that was given back is emptied together with others, or with its row.
+ * The last row stays, empty, for VMs that come and go one by one.
  *
  * Any thread. Forking is no problem: a child's VMs are copies, and so is what
  * is known here of them.

@@ -292,6 +292,7 @@ int mayfly_open_template(int snapshot_fd, struct mayfly_template **template,
 {
     struct mayfly_template *to;
     void *room = NULL;
+    int device; /* without one VMs cannot be made, but templates can */
     int result = os_mmap(sizeof(*to), PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS, -1, &room);
 
@@ -299,6 +300,7 @@ int mayfly_open_template(int snapshot_fd, struct mayfly_template **template,
         return error_system(error, result, "cannot make a template");
     to = room;
     to->snapshot.fd = -1;
+    to->holds_device = !kvm_hold_device(&device, error);
     result = open_template(to, snapshot_fd, error);
     if (result) {
         if (to->snapshot.fd == snapshot_fd)
@@ -315,6 +317,8 @@ void mayfly_close_template(struct mayfly_template *template)
     if (!template)
         return;
     rooms_close(template->memory);
+    if (template->holds_device)
+        kvm_leave_device();
     if (template->snapshot.fd >= 0)
         os_close(template->snapshot.fd);
     snapshot_close(&template->snapshot);

@@ -23,6 +23,7 @@
 struct mayfly_template {
     struct snapshot snapshot; /* its state is ours, its file is a duplicate */
     struct rooms *memory;     /* what clones find; theirs, too */
+    bool holds_device;        /* which clones are made by */
     unsigned warm_count;
     struct mf_range warm[TEMPLATE_WARM_MAX]; /* guest-physical, ascending */
 };

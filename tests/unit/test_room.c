@@ -162,6 +162,38 @@ Test(rooms, outlive_their_end_until_they_are_given_back)
     cr_assert_eq(fcntl(file, F_GETFD), -1);
 }
 
+static unsigned count_mappings(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    unsigned lines = 0;
+    int byte;
+
+    cr_assert(maps);
+    while ((byte = getc(maps)) != EOF)
+        lines += byte == '\n';
+    fclose(maps);
+    return lines;
+}
+
+/* One by one they are in the same row, and nothing is mapped anew. */
+Test(rooms, that_are_taken_one_by_one_are_the_same_one)
+{
+    open_rooms(8192, 16, 1);
+    char *first = take_copy();
+    unsigned mappings = count_mappings();
+
+    for (unsigned i = 0; i < 3; i++) {
+        cr_assert_eq(first[0], 1);
+        memset(first, 99, 8192);
+        rooms_give(files, first);
+        cr_assert_eq(take_copy(), first);
+    }
+    cr_assert_eq(count_mappings(), mappings);
+    rooms_give(files, first);
+    rooms_close(files);
+    cr_assert_lt(count_mappings(), mappings);
+}
+
 Test(rooms, of_a_row_of_one_are_mapped_one_by_one)
 {
     open_rooms(4096, 1, 1);
