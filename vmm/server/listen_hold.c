@@ -62,8 +62,8 @@ static bool has_deferred(const char *list, unsigned port)
 
 bool listener_hold(const struct listener *listener)
 {
-    struct sockaddr_in6 got = {
-        0}; /* the port is where struct sockaddr_in has it */
+    /* Its port is where struct sockaddr_in has it. */
+    struct sockaddr_in6 got = {0};
     socklen_t bytes = sizeof(got);
     unsigned port;
 
