@@ -51,12 +51,12 @@ static int add_consoles(struct mayfly *vm)
     int result;
 
     console_init(&vm->console, options->in, options->out, CONSOLE_OUT_CHAINS);
-    vm->console.lossy = options->serves;
+    vm->console.lossy = options->lossy;
     result = add(vm, &vm->console.dev, vm->console.flags);
     if (result)
         return result;
     console_init(&vm->errors, -1, options->err, CONSOLE_ERR_CHAINS);
-    vm->errors.lossy = options->serves;
+    vm->errors.lossy = options->lossy;
     return add(vm, &vm->errors.dev, vm->errors.flags);
 }
 

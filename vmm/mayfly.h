@@ -211,9 +211,9 @@ struct mayfly_options {
     bool sockets;   /* the guest has a device for streams even if there are none
                        yet: for mayfly_offer() */
     bool serves;    /* mayfly_run ends with MAYFLY_SERVED when the connections
-                       offered are over. Has `sockets`, and no I/O thread. What
-                       it prints and the host does not take is lost, and
-                       counted, instead of a MAYFLY_OUTPUT_... end */
+                       offered are over. Has `sockets`, and no I/O thread */
+    bool lossy;     /* what the guest prints and the host does not take is lost,
+                       and counted: no MAYFLY_OUTPUT_... end */
     struct mayfly_progress *progress; /* of streams: as long as the VM lives;
                                          NULL: none */
     uint32_t snapshots; /* MAYFLY_SNAPSHOT_*: mayfly_run stops there, and

@@ -79,7 +79,7 @@ struct mayfly_counts {
     uint64_t exits;       /* returns from KVM_RUN so far */
     uint64_t reset_pages; /* copied back by mayfly_reset() so far */
     uint64_t mem_bytes;   /* the guest's RAM */
-    uint64_t lost_bytes;  /* options.serves: printed, and not taken by the host
+    uint64_t lost_bytes;  /* options.lossy: printed, and not taken by the host
                              so far */
     int lost_error;       /* why, of the last: a negative errno */
 };

@@ -169,7 +169,7 @@ Test(serve_faults, a_crash_is_explained_once_in_a_while)
 /* Standard output is closed, full, or nobody reads it any more. */
 static void assert_nobody_reads(int output, unsigned said)
 {
-    choose_image("served.elf");
+    choose_image("served.elf"); /* which prints when it is asked to */
     launch_printing((const char *const[]){"--workers", "1", NULL}, output);
     await_words("serving ");
     for (unsigned i = 0; i < 12; i++)
@@ -191,6 +191,17 @@ Test(serve_faults, requests_do_not_fail_for_what_guests_print)
     cr_assert_eq(pipe(ends), 0);
     close(ends[0]);
     assert_nobody_reads(ends[1], 0); /* it is seen before */
+}
+
+Test(serve_faults, nor_does_its_start)
+{
+    choose_image("httpd.elf"); /* which says that it listens */
+    launch_printing((const char *const[]){"--workers", "1", NULL},
+                    open("/dev/full", O_WRONLY));
+    await_words("what guests print gets lost: ");
+    await_words("serving ");
+    assert_status("/hello?name=x", 200);
+    stop_server();
 }
 
 Test(serve_faults, a_guest_that_computes_for_ever_is_stopped)

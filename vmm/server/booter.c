@@ -119,18 +119,21 @@ static int explain_end(struct booter *booter, struct mayfly *vm,
                          "the guest waits for calls by mayfly_call(), not for "
                          "connections");
     default:
-        return fail_with(booter, CLI_FAILED,
-                         "the guest's output could not be written");
+        return fail_with(booter, CLI_FAILED, "the guest cannot go on");
     }
 }
 
 static int run_image(struct booter *booter, struct mayfly *vm)
 {
     struct mayfly_result result = {.end = MAYFLY_EXITED};
+    struct mayfly_counts counts;
 
     if (mayfly_confine(vm, 0, booter->error) ||
         mayfly_run(vm, &result, booter->error))
         return fail_with(booter, CLI_FAILED, booter->error);
+    mayfly_get_counts(vm, &counts);
+    if (counts.lost_bytes > 0)
+        guest_explain_loss(&counts);
     if (result.end != MAYFLY_AT_SNAPSHOT)
         return explain_end(booter, vm, &result);
     if (mayfly_snapshot(vm, booter->snapshot_fd, booter->error))

@@ -40,6 +40,7 @@ int guest_prepare(const struct cli_guest *guest, enum guest_origin origin,
     if (origin == GUEST_IS_GIVEN)
         options->guest_options = list_given_options(guest);
     options->in = -1;
+    options->lossy = true; /* no request fails for a full disk */
     options->out = child_output(STDOUT_FILENO);
     options->err = child_output(STDERR_FILENO);
     options->connect_count = guest->connect_count;
@@ -47,6 +48,12 @@ int guest_prepare(const struct cli_guest *guest, enum guest_origin origin,
         return CLI_OK;
     return cli_start_broker(guest->connects, guest->connect_count,
                             &options->connect_fd);
+}
+
+void guest_explain_loss(const struct mayfly_counts *counts)
+{
+    cli_fail(CLI_OK, "what guests print gets lost: %s",
+             strerror(-counts->lost_error));
 }
 
 void guest_explain_crash(struct mayfly *vm, const struct mayfly_crash *crash)

@@ -24,6 +24,9 @@ enum guest_origin {
 int guest_prepare(const struct cli_guest *guest, enum guest_origin origin,
                   struct mayfly_options *options);
 
+/* Says that what guests print is not taken. */
+void guest_explain_loss(const struct mayfly_counts *counts);
+
 /* Says on standard error what a crash was. Sandboxed or not. */
 void guest_explain_crash(struct mayfly *vm, const struct mayfly_crash *crash);
 

@@ -315,8 +315,7 @@ static void serve(struct worker *worker, const struct worker_job *job,
     done.exits = after.counts.exits - before.counts.exits;
     if (after.counts.lost_bytes > before.counts.lost_bytes &&
         may_explain(worker, &done))
-        cli_fail(CLI_OK, "what guests print gets lost: %s",
-                 strerror(-after.counts.lost_error));
+        guest_explain_loss(&after.counts);
     worker->served++;
     if (done.end != WORKER_SERVED ||
         worker->served >= worker->server->requests_per_vm)
