@@ -163,6 +163,7 @@ Test(serve_faults, a_crash_is_explained_once_in_a_while)
     while (read_words())
         ;
     cr_assert_eq(count_words("backtrace:"), 1, "%s", server.said);
+    cr_assert_eq(count_words("other crashes are only counted"), 1);
     assert_server_ended(0);
 }
 

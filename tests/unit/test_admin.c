@@ -243,9 +243,9 @@ Test(admin_answer, tells_what_is_wrong)
                   "HTTP/1.1 405 Method Not Allowed\r\n" DATE
                   "Allow: GET, HEAD\r\nConnection: close\r\n" PLAIN LENGTH(
                       "19") "Method Not Allowed\n");
-    assert_answer(
-        "GET / HTTP/1.1\r\n" HOST END,
-        "HTTP/1.1 404 Not Found\r\n" DATE PLAIN LENGTH("10") "Not Found\n");
+    assert_answer("GET / HTTP/1.1\r\n" HOST END,
+                  "HTTP/1.1 404 Not Found\r\n" DATE PLAIN LENGTH(
+                      "36") "Not Found: try /metrics or /healthz\n");
     assert_answer("x\n\n",
                   "HTTP/1.1 400 Bad Request\r\n" DATE
                   "Connection: close\r\n" PLAIN LENGTH("12") "Bad Request\n");

@@ -68,7 +68,9 @@ size_t admin_answer(const struct admin_request *request,
     if (metrics)
         bytes = source->write_metrics(source->context, body);
     else
-        bytes = (size_t)sprintf(body, "%s\n", reason(status));
+        bytes =
+            (size_t)sprintf(body, "%s%s\n", reason(status),
+                            status == 404 ? ": try /metrics or /healthz" : "");
     int head = snprintf(
         to, ADMIN_HEAD_BYTES,
         "HTTP/1.1 %u %s\r\nDate: %s\r\n%s%sContent-Type: %s\r\n"

@@ -283,7 +283,8 @@ _Noreturn void booter_run(const struct server_options *options, int report_fd,
     int result = child_keep(fds, 2);
 
     booter.report.status =
-        result ? cli_fail(CLI_FAILED, "cannot start a booter: %s",
+        result ? cli_fail(CLI_FAILED,
+                          "cannot start the process that boots the image: %s",
                           strerror(-result))
                : boot(&booter);
     /* Not sendmsg(): the sandbox has no such call. */

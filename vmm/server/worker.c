@@ -197,8 +197,10 @@ static void note_end(struct worker *worker, const struct mayfly_result *result,
     case MAYFLY_CRASHED:
         done->end = WORKER_CRASHED;
         done->status = (int)result->crash.kind;
-        if (may_explain(worker, done))
+        if (may_explain(worker, done)) {
             guest_explain_crash(worker->vm, &result->crash);
+            cli_fail(CLI_OK, "for 10 s, other crashes are only counted");
+        }
         break;
     case MAYFLY_EXITED:
         done->end = WORKER_EXITED;
