@@ -21,6 +21,7 @@ TestSuite(serve_admin, .timeout = 60);
 #define ROOM (2u << 20)
 
 static char admin_path[96], log_path[96];
+static const char *timeout_ms = "300"; /* one test waits for it */
 static char answer[ROOM], page[ROOM], lines[ROOM];
 static size_t sent_bytes, answer_bytes; /* all that clients sent and got */
 
@@ -37,7 +38,7 @@ static void start(const char *image, const char *log, const char *workers,
     snprintf(log_path, sizeof(log_path), "%s/log", server.dir);
     launch_server((const char *const[]){"--admin", admin_at, "--access-log",
                                         log ? log : log_path, "--workers",
-                                        workers, "--timeout", "300",
+                                        workers, "--timeout", timeout_ms,
                                         "--boot-timeout", "20000", "--mem",
                                         "48M", image_path(image), NULL},
                   output);
@@ -282,6 +283,7 @@ static void serve_large(const char *request)
 /* From then on each reset copies what that one request wrote. */
 Test(serve_admin, a_vm_that_grew_large_is_not_kept_for_ever)
 {
+    timeout_ms = "20000";
     start("served.elf", NULL, "1", -1);
     await_health(200);
     serve_large("GET /17000000 HTTP/1.1\r\n\r\n");
