@@ -25,7 +25,9 @@ static bool used_is_valid;
 
 static void find_used(void)
 {
-    for (unsigned fd = 0; fd < file_table.count && !used_is_valid; fd++)
+    if (used_is_valid)
+        return; /* nothing is written: resets copy pages back that are */
+    for (unsigned fd = 0; fd < file_table.count; fd++)
         if (file_table.entries[fd].file)
             used[fd / WORD_BITS] |= UINT64_C(1) << fd % WORD_BITS;
     used_is_valid = true;

@@ -243,7 +243,7 @@ Test(serve, takes_one_exit_and_seven_system_calls_for_a_request)
     cr_assert_geq(calls, 7);
     /* In an emulated machine the clock may be a system call, too. */
     cr_assert_leq(calls, 9, "%llu", (unsigned long long)calls);
-    cr_assert_leq(pages, 23);
+    cr_assert_leq(pages, 21);
     finish(&server);
 }
 
