@@ -147,6 +147,7 @@ static void report(struct fake *fake, struct script *script)
         .out_bytes = how > 3 ? script_number(script, 8) : 0,
         .run_ns = script_number(script, 4),
         .spent = how == 4,
+        .explained = how == 3,
     };
     size_t bytes = how == 5 ? script_below(script, 100) : sizeof(report);
     char packet[100] = "";
