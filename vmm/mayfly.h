@@ -515,8 +515,7 @@ void mayfly_get_stats(struct mayfly *vm, struct mayfly_stats *stats);
 /* A few of these counts, at no cost. Likewise. */
 void mayfly_get_counts(const struct mayfly *vm, struct mayfly_counts *counts);
 
-/* Ends the VM and frees everything (of clones, some only when others end).
- * NULL is allowed. */
+/* Ends the VM (NULL: none). Some of a clone is freed when other clones end. */
 void mayfly_destroy(struct mayfly *vm);
 
 #define MAYFLY_SEGMENTS_MAX 16
