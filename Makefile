@@ -237,7 +237,8 @@ unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 # What is said of crashes and servers, and who serves what: parts of the command
 # that are tested as modules.
 unit_CLI := vmm/cli_json.c vmm/cli_report.c $(patsubst %,vmm/server/%.c, \
-	access_line access_log clients dispatch http loop worker_link workers \
+	access_line access_log child clients dispatch http keeper loop own \
+	worker_link workers \
 	admin admin_answer admin_request histogram memory metrics record text)
 
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
@@ -483,7 +484,8 @@ install: all ## Install to PREFIX (/usr/local), below DESTDIR if that is set
 	install -s build/mayfly $(DESTDIR)$(PREFIX)/bin/mayfly
 	install build/mayfly-cc guest_rt/mayfly-c++ $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 build/libmayfly.a $(DESTDIR)$(PREFIX)/lib/libmayfly.a
-	install -m 644 vmm/mayfly.h vmm/mayfly_stats.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 vmm/mayfly.h vmm/mayfly_acceptor.h vmm/mayfly_stats.h \
+		$(DESTDIR)$(PREFIX)/include
 	install -m 644 guest_rt/include/mayfly/*.h $(DESTDIR)$(PREFIX)/include/mayfly/
 	rm -rf $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot
 	install -d $(DESTDIR)$(PREFIX)/lib/mayfly/sysroot

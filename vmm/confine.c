@@ -125,15 +125,28 @@ static int apply_landlock(const struct mayfly *vm)
 
 #include "seccomp_filter.h"
 
-/* The filter lets the process send signals to itself alone. */
-static void name_process(struct sock_fprog program, pid_t process)
+#define PROGRAM(filter) ((struct sock_fprog){ARRAY_SIZE(filter), filter})
+
+/* Says what a number in a filter stands for. */
+static void name(struct sock_fprog program, uint32_t placeholder, int number)
 {
     for (size_t i = 0; i < program.len; i++) {
         struct sock_filter *op = &program.filter[i];
 
-        if (BPF_CLASS(op->code) == BPF_JMP && op->k == SECCOMP_PROCESS)
-            op->k = (uint32_t)process;
+        if (BPF_CLASS(op->code) == BPF_JMP && op->k == placeholder)
+            op->k = (uint32_t)number;
     }
+}
+
+static struct sock_fprog
+choose_for_acceptor(const struct mayfly_acceptor *acceptor)
+{
+    struct sock_fprog program = PROGRAM(filter_for_acceptor);
+
+    name(program, SECCOMP_LISTENER, acceptor->listener);
+    name(program, SECCOMP_CONNECTION, acceptor->connection);
+    name(program, SECCOMP_REPORTS, acceptor->reports);
+    return program;
 }
 
 static bool has_writable_share(const struct mayfly *vm)
@@ -143,8 +156,6 @@ static bool has_writable_share(const struct mayfly *vm)
             return true;
     return false;
 }
-
-#define PROGRAM(filter) ((struct sock_fprog){ARRAY_SIZE(filter), filter})
 
 static struct sock_fprog choose_for_sockets(const struct mayfly *vm)
 {
@@ -160,7 +171,9 @@ static int apply_seccomp(const struct mayfly *vm)
 {
     struct sock_fprog program = PROGRAM(filter_for_consoles);
 
-    if (vm_has_sockets(&vm->options))
+    if (vm->options.acceptor)
+        program = choose_for_acceptor(vm->options.acceptor);
+    else if (vm_has_sockets(&vm->options))
         program = choose_for_sockets(vm);
     else if (has_writable_share(vm))
         program = PROGRAM(filter_for_writable_shares);
@@ -169,7 +182,8 @@ static int apply_seccomp(const struct mayfly *vm)
     else if (vm->native.set.count > VM_CONSOLES)
         program = PROGRAM(filter_for_devices);
     if (vm->has_io)
-        name_process(program, vm->process);
+        /* It sends signals to itself alone. */
+        name(program, SECCOMP_PROCESS, vm->process);
     return (int)os_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }
 
@@ -214,6 +228,13 @@ static int limit_files(const struct mayfly *vm)
                      most < limit.rlim_max ? most : limit.rlim_max);
 }
 
+static bool is_low(const struct mayfly_acceptor *acceptor)
+{
+    return acceptor->listener < MAYFLY_ACCEPTOR_FDS &&
+           acceptor->connection < MAYFLY_ACCEPTOR_FDS &&
+           acceptor->reports < MAYFLY_ACCEPTOR_FDS;
+}
+
 static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
 {
     const int namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET |
@@ -223,6 +244,11 @@ static int confine_process(const struct mayfly *vm, unsigned flags, char *error)
     if (flags & ~(unsigned)MAYFLY_CONFINE_NAMESPACES)
         return error_set(error, -EINVAL, "unknown flags %#x for confining",
                          flags);
+    if (vm->options.acceptor && !is_low(vm->options.acceptor))
+        return error_set(error, -EINVAL,
+                         "an acceptor's descriptor is not "
+                         "below %d",
+                         MAYFLY_ACCEPTOR_FDS);
     if (flags & MAYFLY_CONFINE_NAMESPACES) {
         result = (int)os_syscall(SYS_unshare, namespaces);
         if (result)

@@ -17,12 +17,10 @@
  * elsewhere. Several VMs may live in one process. The library uses the signal
  * MAYFLY_KICK_SIGNAL, for which it installs a handler; after a run it may still
  * interrupt a system call of the thread that ran the VM (EINTR), once. SIGPIPE
- * is to be ignored: output and stream networks write to files whose reader may
- * go away.
+ * is to be ignored: who reads output and stream networks may go away.
  *
- * Functions that can fail return 0 or a negative errno, and write what was
- * attempted, on what, and why it failed to `error`, room for
- * MAYFLY_ERROR_BYTES bytes or NULL.
+ * Functions that can fail return 0 or a negative errno, and write what failed,
+ * on what, and why to `error`: room for MAYFLY_ERROR_BYTES bytes, or NULL.
  */
 
 #include <signal.h>
@@ -30,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mayfly_acceptor.h"
 #include "mayfly_stats.h"
 
 #ifdef __cplusplus
@@ -212,8 +211,8 @@ struct mayfly_options {
                        yet: for mayfly_offer() */
     bool serves;    /* mayfly_run ends with MAYFLY_SERVED when the connections
                        offered are over. Has `sockets`, and no I/O thread */
-    bool lossy;     /* what the guest prints and the host does not take is lost,
-                       and counted: no MAYFLY_OUTPUT_... end */
+    bool lossy; /* output that the host does not take is lost, and counted */
+    const struct mayfly_acceptor *acceptor; /* NULL: the process has none */
     struct mayfly_progress *progress; /* of streams: as long as the VM lives;
                                          NULL: none */
     uint32_t snapshots; /* MAYFLY_SNAPSHOT_*: mayfly_run stops there, and

@@ -6,7 +6,8 @@
  * needs no library at run time. There is one filter for VMs with
  * nothing but consoles, one for VMs with other devices, and two for VMs with
  * shared directories: read-only ones, and others; and three of these once more
- * for VMs with streams; and one for the broker. The kernel walks a
+ * for VMs with streams; one for VMs whose process accepts connections for them;
+ * and one each for the broker and for keepers. The kernel walks a
  * filter once per system-call number when it is installed, so the price of
  * installing it is the length of those paths: a binary search keeps them short.
  */
@@ -31,6 +32,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "vmm/mayfly.h"
 
 /* What running, reporting and ending a VM takes, once it is built. */
 static const int always[] = {
@@ -117,6 +120,14 @@ static const unsigned long ioctls_for_devices[] = {
 
 /* Stands for the monitor's own process in the filter, until that is known. */
 #define SECCOMP_PROCESS 0x7ff0f1d5
+
+/* Likewise for the descriptors of struct mayfly_acceptor. */
+#define SECCOMP_LISTENER   0x7ff0f1d6
+#define SECCOMP_CONNECTION 0x7ff0f1d7
+#define SECCOMP_REPORTS    0x7ff0f1d8
+
+/* More than such a process may open: limit_files() in confine.c. */
+#define FDS_MAX 4096u
 
 /* MAYFLY_KICK_SIGNAL, which C libraries number differently. */
 static const int kick_signals[] = {34, 35};
@@ -383,6 +394,48 @@ static void allow_changes(scmp_filter_ctx filter)
               "allow times");
 }
 
+static void allow_more(scmp_filter_ctx filter)
+{
+    check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 2,
+                           SCMP_A3_32(SCMP_CMP_EQ, MSG_MORE),
+                           SCMP_A4(SCMP_CMP_EQ, 0)),
+          "allow to send what is not the last");
+}
+
+/* The first argument is this descriptor. */
+static void allow_of(scmp_filter_ctx filter, int call, unsigned descriptor)
+{
+    check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                           SCMP_A0_32(SCMP_CMP_EQ, descriptor)),
+          "allow a call for a descriptor");
+}
+
+/*
+ * What others listen at, too, stays as it is: it is only accepted from. Not by
+ * "another descriptor than this": the kernel takes 32 bits of 64.
+ */
+static void allow_accepting(scmp_filter_ctx filter)
+{
+    static const int calls[] = {SCMP_SYS(recvmsg), SCMP_SYS(epoll_ctl),
+                                SCMP_SYS(epoll_wait)};
+
+    allow(filter, calls, COUNT(calls));
+    allow_more(filter);
+    allow_of(filter, SCMP_SYS(accept4), SECCOMP_LISTENER);
+    allow_of(filter, SCMP_SYS(dup), SECCOMP_CONNECTION);
+    allow_of(filter, SCMP_SYS(sendmsg), SECCOMP_REPORTS);
+    for (scmp_datum_t from = MAYFLY_ACCEPTOR_FDS; from < FDS_MAX; from *= 2) {
+        check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(shutdown), 1,
+                               SCMP_A0(SCMP_CMP_MASKED_EQ, ~(from - 1), from)),
+              "allow to end connections");
+        check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 3,
+                               SCMP_A0(SCMP_CMP_MASKED_EQ, ~(from - 1), from),
+                               SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET),
+                               SCMP_A2_32(SCMP_CMP_EQ, SO_LINGER)),
+              "allow to cut a connection off");
+    }
+}
+
 static void allow_sockets(scmp_filter_ctx filter)
 {
     allow(filter, for_sockets, COUNT(for_sockets));
@@ -390,10 +443,7 @@ static void allow_sockets(scmp_filter_ctx filter)
                            SCMP_A1_32(SCMP_CMP_EQ, SOL_SOCKET),
                            SCMP_A2_32(SCMP_CMP_EQ, SO_LINGER)),
           "allow to cut a connection off");
-    check(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 2,
-                           SCMP_A3_32(SCMP_CMP_EQ, MSG_MORE),
-                           SCMP_A4(SCMP_CMP_EQ, 0)),
-          "allow to send what is not the last");
+    allow_more(filter);
 }
 
 /*
@@ -424,10 +474,27 @@ static void print_broker(void)
     export(filter, "filter_for_broker");
 }
 
+/* What a process takes that gives back one descriptor (server/keeper.c). */
+static void print_keeper(void)
+{
+    static const int calls[] = {SCMP_SYS(recvfrom), SCMP_SYS(sendmsg),
+                                SCMP_SYS(exit_group),
+                                SCMP_SYS(restart_syscall)};
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+
+    if (!filter)
+        check(-ENOMEM, "start a filter");
+    allow(filter, calls, COUNT(calls));
+    export(filter, "filter_for_keeper");
+}
+
 /* What a filter is for: each has all that the one before it has. */
 enum level { CONSOLES, DEVICES, SHARES, WRITABLE_SHARES };
 
-static void print_filter(const char *name, enum level level, bool sockets)
+enum sockets { NO_SOCKETS, SOCKETS, ACCEPTOR };
+
+static void print_filter(const char *name, enum level level,
+                         enum sockets sockets)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 
@@ -443,8 +510,10 @@ static void print_filter(const char *name, enum level level, bool sockets)
         allow(filter, for_shares, COUNT(for_shares));
     if (level >= WRITABLE_SHARES)
         allow_changes(filter);
-    if (sockets)
+    if (sockets == SOCKETS)
         allow_sockets(filter);
+    if (sockets == ACCEPTOR)
+        allow_accepting(filter);
     /* Where memory of a snapshot is not there any more: an empty page. */
     check(seccomp_rule_add(
               filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
@@ -458,14 +527,19 @@ int main(void)
 {
     printf("/* Generated by vmm/seccomp_gen.c. */\n");
     printf("#define SECCOMP_PROCESS 0x%x\n", SECCOMP_PROCESS);
-    print_filter("filter_for_consoles", CONSOLES, false);
-    print_filter("filter_for_devices", DEVICES, false);
-    print_filter("filter_for_shares", SHARES, false);
-    print_filter("filter_for_writable_shares", WRITABLE_SHARES, false);
-    print_filter("filter_for_sockets", DEVICES, true);
-    print_filter("filter_for_sockets_and_shares", SHARES, true);
+    printf("#define SECCOMP_LISTENER 0x%x\n", SECCOMP_LISTENER);
+    printf("#define SECCOMP_CONNECTION 0x%x\n", SECCOMP_CONNECTION);
+    printf("#define SECCOMP_REPORTS 0x%x\n", SECCOMP_REPORTS);
+    print_filter("filter_for_consoles", CONSOLES, NO_SOCKETS);
+    print_filter("filter_for_devices", DEVICES, NO_SOCKETS);
+    print_filter("filter_for_shares", SHARES, NO_SOCKETS);
+    print_filter("filter_for_writable_shares", WRITABLE_SHARES, NO_SOCKETS);
+    print_filter("filter_for_sockets", DEVICES, SOCKETS);
+    print_filter("filter_for_sockets_and_shares", SHARES, SOCKETS);
     print_filter("filter_for_sockets_and_writable_shares", WRITABLE_SHARES,
-                 true);
+                 SOCKETS);
+    print_filter("filter_for_acceptor", DEVICES, ACCEPTOR);
     print_broker();
+    print_keeper();
     return fflush(stdout) || ferror(stdout);
 }

@@ -321,7 +321,38 @@ static void assert_shell_says(const char *expected, const char *format,
     cr_assert_str_eq(shell.out, expected, "%s: %s", script, shell.out);
 }
 
-Test(serve, a_worker_holds_its_vm_and_one_socket)
+/* How often all of the server's processes have slept. */
+static void count_sleeps(char *counts, size_t room)
+{
+    char script[160];
+
+    snprintf(script, sizeof(script),
+             "for p in %d $(cat /proc/%d/task/%d/children); do "
+             "grep ^voluntary /proc/$p/status; done",
+             server.pid, server.pid, server.pid);
+    run_shell(&shell, script);
+    snprintf(counts, room, "%.200s", shell.out);
+}
+
+Test(serve, where_nothing_happens_nobody_wakes_up)
+{
+    char before[256], after[256];
+    bool same = false;
+
+    START_SERVER("--workers", "2", "served.elf");
+    assert_got("/count", "1");
+    /* Not if a device of the host or the like has woken one for a moment. */
+    for (unsigned i = 0; i < 20 && !same; i++) {
+        count_sleeps(before, sizeof(before));
+        usleep(100000);
+        count_sleeps(after, sizeof(after));
+        same = strcmp(before, after) == 0;
+    }
+    cr_assert(same, "%s%s", before, after);
+    stop_server();
+}
+
+Test(serve, a_worker_holds_its_vm_and_what_it_accepts_with)
 {
     char process[16];
     int waiting[3];
@@ -333,8 +364,11 @@ Test(serve, a_worker_holds_its_vm_and_one_socket)
     find_worker(process, sizeof(process));
     assert_shell_says("/dev/kvm\n"
                       "anon_inode:[eventpoll]\n"
+                      "anon_inode:[eventpoll]\n"
                       "anon_inode:kvm-vcpu:0\n"
                       "anon_inode:kvm-vm\n"
+                      "socket\n" /* to listen at, to the supervisor, and */
+                      "socket\n" /* the keeper's */
                       "socket\n",
                       "cd /proc/%s/fd; for f in *; do "
                       "[ $f -lt 3 ] || readlink $f; done | "

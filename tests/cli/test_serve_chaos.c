@@ -538,6 +538,7 @@ Test(serve_soak, memory_is_flat_over_many_requests)
     warm_up(&config);
     run_load(&config);
     cr_assert_eq(soak_samples, 10);
+    await_calm(); /* who has answered has not reported yet */
     assert_none_is_lost();
     assert_ends();
 }

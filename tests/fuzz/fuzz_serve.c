@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "tests/fuzz/script.h"
+#include "vmm/cli.h"
+#include "vmm/server/child.c"
 #include "vmm/server/clients.c"
 #include "vmm/server/dispatch.c"
 #include "vmm/server/http.c"
 #include "vmm/server/loop.c"
+#include "vmm/server/own.c"
 #include "vmm/server/worker_link.c"
 #define on_ready on_worker_ready
 #include "vmm/server/workers.c"
@@ -50,7 +53,7 @@ void metrics_connection_ended(struct metrics *metrics,
 void metrics_vm_reset(struct metrics *metrics, uint64_t pages, uint64_t ns)
 {
     (void)metrics;
-    must(pages <= COUNT_MAX && ns <= COUNT_MAX);
+    must(pages <= DISPATCH_COUNT_MAX && ns <= DISPATCH_COUNT_MAX);
 }
 
 void metrics_count(struct metrics *metrics, enum metrics_event event)
@@ -65,6 +68,11 @@ void access_log_add(struct access_log *log,
     (void)log;
     (void)record;
     (void)now_ns;
+}
+
+_Noreturn void cli_end_at_once(int status)
+{
+    _exit(status);
 }
 
 /* ---- Clients and workers ------------------------------------------------ */
@@ -87,6 +95,18 @@ static struct fake {
     bool dead;
 } fakes[WORKERS];
 
+/* What a keeper has: whatever the script says. */
+static int kept = -1;
+
+int keeper_fetch(int socket)
+{
+    int fd = kept;
+
+    (void)socket;
+    kept = -1;
+    return fd;
+}
+
 static void kill_fake(pid_t pid)
 {
     must(pid > 0 && pid <= WORKERS && fakes[pid - 1].exists);
@@ -94,14 +114,16 @@ static void kill_fake(pid_t pid)
     fakes[pid - 1].dead = true;
 }
 
-static void start_fake(unsigned index, bool reusable)
+static void start_fake(unsigned index, bool reusable, bool accepts)
 {
     struct fake *fake = &fakes[index];
-    struct worker_link link = {.pid = (pid_t)index + 1};
+    struct worker_link link = {.pid = (pid_t)index + 1, .keeper = -1};
     int ends[2];
 
     must(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) == 0);
     link.fd = ends[0];
+    if (accepts)
+        link.keeper = dup(ends[0]);
     link.page = mmap(NULL, sizeof(*link.page), PROT_READ | PROT_WRITE,
                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     *fake = (struct fake){.exists = true, .fd = ends[1], .page = link.page};
@@ -156,6 +178,74 @@ static void report(struct fake *fake, struct script *script)
     (void)send(fake->fd, packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/* A connection, or what is none. */
+static int make_connection(struct script *script)
+{
+    int ends[2];
+
+    must(socketpair(AF_UNIX, script_below(script, 8) ? SOCK_STREAM : SOCK_DGRAM,
+                    0, ends) == 0);
+    if (script_below(script, 2))
+        (void)send(ends[1], "GET / HTTP/1.1\r\n\r\n", 18, MSG_DONTWAIT);
+    close(ends[1]);
+    return ends[0];
+}
+
+/* With a connection, mostly. */
+static void send_own(struct fake *fake, struct script *script,
+                     struct worker_report *report)
+{
+    int fd = make_connection(script);
+
+    if (script_below(script, 8) == 0)
+        report->id = script_number(script, 8);
+    (void)child_send(fake->fd, report, sizeof(*report), &fd,
+                     script_below(script, 4) != 0);
+    close(fd);
+}
+
+/* What a worker that accepts itself writes into its page, and says. */
+static void own(struct fake *fake, struct script *script)
+{
+    struct worker_owns *page = &fake->page->own;
+    struct worker_own *mine =
+        &page->all[script_below(script, 2) ? page->done % WORKER_OWN_MAX
+                                           : script_below(script, 4)];
+    struct worker_report report = {
+        .event = WORKER_DONE + script_below(script, 4),
+        .end = script_below(script, WORKER_ENDS),
+        .id = page->begun,
+        .out_bytes = script_number(script, 1),
+    };
+
+    switch (script_below(script, 6)) {
+    case 0:
+        page->begun++;
+        break;
+    case 1:
+        mine->report = report;
+        mine->report.event = WORKER_DONE;
+        mine->returned = script_below(script, 2);
+        mine->look_bytes = (uint32_t)script_number(script, 2);
+        mine->peer.any.sa_family = (sa_family_t)script_below(script, 12);
+        break;
+    case 2:
+        page->done =
+            script_below(script, 8) ? page->begun : script_number(script, 2);
+        break;
+    case 3:
+        page->answered = page->begun;
+        break;
+    case 4:
+        own_look_all(&dispatch);
+        dispatch_pump(&dispatch);
+        break;
+    case 5:
+        send_own(fake, script, &report);
+        break;
+    }
+}
+
 static void connect_peer(struct script *script)
 {
     char text[300];
@@ -188,6 +278,16 @@ static void close_peer(unsigned index)
     peers[index] = -1;
 }
 
+/* It dies; its keeper has something, or nothing. */
+static void leave(struct fake *fake, struct script *script)
+{
+    kept = script_below(script, 2) ? make_connection(script) : -1;
+    bury_fake(fake);
+    if (kept >= 0)
+        close(kept);
+    kept = -1;
+}
+
 /* ---- The script --------------------------------------------------------- */
 
 static void pass_time(uint64_t ns)
@@ -201,10 +301,11 @@ static void step(struct script *script)
 {
     struct fake *fake = &fakes[script_below(script, WORKERS)];
 
-    switch (script_below(script, 9)) {
+    switch (script_below(script, 12)) {
     case 0:
         if (!fake->exists)
-            start_fake((unsigned)(fake - fakes), script_below(script, 2));
+            start_fake((unsigned)(fake - fakes), script_below(script, 2),
+                       script_below(script, 2));
         break;
     case 1:
     case 2:
@@ -223,13 +324,21 @@ static void step(struct script *script)
         if (fake->exists && script_below(script, 2))
             dispatch_retire(fake->worker);
         else if (fake->exists)
-            bury_fake(fake);
+            leave(fake, script);
         break;
     case 7:
         close_peer(script_below(script, CLIENTS));
         break;
     case 8:
         pass_time(script_number(script, 1) * 100000000u);
+        break;
+    case 9:
+    case 10:
+        if (fake->exists && !fake->dead)
+            own(fake, script);
+        break;
+    case 11:
+        own_allow(&dispatch, script_below(script, 2), script_below(script, 3));
         break;
     }
     loop_turn(&loop, 0);
@@ -239,22 +348,24 @@ static void step(struct script *script)
 /* What is handed out, and what there is, agree. */
 static void check(void)
 {
-    unsigned served = 0, serving = 0;
+    unsigned served = 0, serving = 0, busy = 0;
 
     for (unsigned i = 0; i < dispatch.max; i++) {
         const struct worker *worker = &dispatch.workers[i];
 
         if (worker->state == WORKER_ABSENT)
             continue;
-        must(!worker->next || worker->current);
+        must(!worker->next || worker->current || worker->own.busy);
+        must(!worker->own.busy || !worker->current);
         must(!worker->current || worker->current->state == CLIENT_SERVED);
         must(!worker->next || worker->next->state == CLIENT_SERVED);
         must(worker->strays <= DISPATCH_STRAYS_MAX);
         served += !!worker->current + !!worker->next;
-        serving += !!worker->current;
+        serving += worker->current || worker->own.busy;
+        busy += worker->own.busy;
     }
     must(served == clients.counts[CLIENT_SERVED]);
-    must(serving == dispatch.serving && serving <= dispatch.serving_max);
+    must(serving == dispatch.serving && serving <= dispatch.serving_max + busy);
     must(open_count ==
          clients_count(&clients) - clients.counts[CLIENT_CLOSING]);
 }
@@ -279,13 +390,14 @@ static void begin(void)
     };
     dispatch = (struct dispatch){
         .loop = &loop,
+        .clients = &clients,
         .metrics = &metrics,
         .timeout_ns = 1000000000u,
         .start_timeout_ns = 1000000000u,
         .serving_max = 2,
         .kill = kill_fake,
     };
-    must(clients_init(&clients, CLIENTS) == 0);
+    must(clients_init(&clients, CLIENTS, WORKERS) == 0);
     must(dispatch_init(&dispatch, WORKERS) == 0);
     memset(peers, -1, sizeof(peers));
 }

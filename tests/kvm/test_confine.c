@@ -352,14 +352,18 @@ FORBIDDEN(do_epoll_wait, syscall(SYS_epoll_wait, 0, NULL, 0, 0))
 FORBIDDEN(do_linger, setsockopt(0, SOL_SOCKET, SO_LINGER, NULL, 0))
 FORBIDDEN(do_keepalive, setsockopt(0, SOL_SOCKET, SO_KEEPALIVE, NULL, 0))
 
-/* What a child with streams does, once it is confined. */
-static int in_child_with_streams(void (*act)(struct guest *))
+/* What a child with streams does, once it is confined; it may accept. */
+static int in_child_that_accepts(const struct mayfly_acceptor *acceptor,
+                                 void (*act)(struct guest *))
 {
     int status = 0;
     pid_t child = fork();
 
     if (child == 0) {
-        struct guest guest = {.image = "boot", .options = {.sockets = true}};
+        struct guest guest = {
+            .image = "boot",
+            .options = {.sockets = true, .acceptor = acceptor},
+        };
 
         confine(&guest);
         act(&guest);
@@ -367,6 +371,11 @@ static int in_child_with_streams(void (*act)(struct guest *))
     }
     cr_assert_eq(waitpid(child, &status, 0), child);
     return status;
+}
+
+static int in_child_with_streams(void (*act)(struct guest *))
+{
+    return in_child_that_accepts(NULL, act);
 }
 
 Test(confine, has_calls_for_streams_where_there_are_streams)
@@ -392,6 +401,56 @@ Test(confine, has_calls_for_streams_where_there_are_streams)
                   forbidden[i].name, (unsigned)status);
     }
     cr_assert(WIFSIGNALED(in_child_with_streams(do_keepalive)));
+}
+
+#define LISTENER   5
+#define CONNECTION 3
+#define REPORTS    4
+
+FORBIDDEN(do_accept_of_it, syscall(SYS_accept4, LISTENER, NULL, NULL, 0))
+FORBIDDEN(do_dup_of_it, syscall(SYS_dup, CONNECTION))
+FORBIDDEN(do_sendmsg_to_it, syscall(SYS_sendmsg, REPORTS, NULL, 0))
+FORBIDDEN(do_shutdown_others, syscall(SYS_shutdown, MAYFLY_ACCEPTOR_FDS, 0))
+FORBIDDEN(do_shutdown_last, syscall(SYS_shutdown, 4095, 0))
+FORBIDDEN(do_linger_others,
+          setsockopt(MAYFLY_ACCEPTOR_FDS, SOL_SOCKET, SO_LINGER, NULL, 0))
+
+FORBIDDEN(do_dup_listener, syscall(SYS_dup, LISTENER))
+FORBIDDEN(do_sendmsg_to_listener, syscall(SYS_sendmsg, LISTENER, NULL, 0))
+FORBIDDEN(do_shutdown_low, syscall(SYS_shutdown, MAYFLY_ACCEPTOR_FDS - 1, 0))
+FORBIDDEN(do_shutdown_listener, syscall(SYS_shutdown, LISTENER, 2))
+FORBIDDEN(do_shutdown_64, syscall(SYS_shutdown, 0x100000000 | LISTENER, 2))
+FORBIDDEN(do_shutdown_64_more, syscall(SYS_shutdown, 0x800000000 | LISTENER, 2))
+FORBIDDEN(do_linger_listener,
+          setsockopt(LISTENER, SOL_SOCKET, SO_LINGER, NULL, 0))
+FORBIDDEN(do_keepalive_others,
+          setsockopt(MAYFLY_ACCEPTOR_FDS, SOL_SOCKET, SO_KEEPALIVE, NULL, 0))
+
+Test(confine, lets_who_accepts_do_so_and_leaves_the_listener_alone)
+{
+    const struct mayfly_acceptor acceptor = {LISTENER, CONNECTION, REPORTS};
+    static void (*const allowed[])(struct guest *) = {
+        do_accept_of_it,    do_dup_of_it,     do_sendmsg_to_it,
+        do_shutdown_others, do_shutdown_last, do_linger_others,
+        do_recvmsg,         do_epoll_wait};
+    static void (*const others[])(struct guest *) = {
+        do_accept,           do_dup_listener,      do_sendmsg_to_listener,
+        do_shutdown_low,     do_shutdown_listener, do_shutdown_64,
+        do_shutdown_64_more, do_linger_listener,   do_keepalive_others};
+
+    need_kvm();
+    need_plain_build();
+    for (unsigned i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+        int status = in_child_that_accepts(&acceptor, allowed[i]);
+
+        cr_assert(WIFEXITED(status), "call %u: %#x", i, (unsigned)status);
+    }
+    for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        int status = in_child_that_accepts(&acceptor, others[i]);
+
+        cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+                  "call %u: %#x", i, (unsigned)status);
+    }
 }
 
 Test(confine, kills_a_process_with_disks_for_all_the_rest)

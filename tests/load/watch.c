@@ -28,6 +28,10 @@ static size_t read_file(const char *path, char *text, size_t room)
 
 /* ---- Processes ----------------------------------------------------------- */
 
+/* A server's processes that serve nobody (vmm/server/keeper.h). When their
+ * worker is gone, they are children of its supervisor for a moment. */
+#define KEEPER "mayfly-keeper"
+
 static pid_t parent_of(const char *pid)
 {
     char path[64], text[512];
@@ -37,6 +41,8 @@ static pid_t parent_of(const char *pid)
     snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
     read_file(path, text, sizeof(text));
     name_end = strrchr(text, ')');
+    if (strstr(text, "(" KEEPER ")"))
+        return -1;
     if (name_end && sscanf(name_end, ") %*c %d", &parent) != 1)
         parent = -1;
     return parent;

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A process's children now, `most` of them at most. Returns how many. */
+/* A process's children now, without keepers, `most` of them at most. Returns
+ * how many. */
 unsigned watch_children(pid_t pid, pid_t *children, unsigned most);
 
 /* Descriptors that a process has open; -1 if that cannot be seen. */

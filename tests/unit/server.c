@@ -12,6 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/cli.h"
+#include "vmm/server/child.h"
+
 struct loop server_loop;
 struct metrics server_metrics;
 struct clients server_clients;
@@ -82,13 +85,14 @@ void server_start(unsigned serving_max)
     };
     server_dispatch = (struct dispatch){
         .loop = &server_loop,
+        .clients = &server_clients,
         .metrics = &server_metrics,
         .timeout_ns = SERVER_FAKE_TIMEOUT_NS,
         .start_timeout_ns = SERVER_FAKE_TIMEOUT_NS,
         .serving_max = serving_max,
         .kill = count_kill,
     };
-    cr_assert_eq(clients_init(&server_clients, 32), 0);
+    cr_assert_eq(clients_init(&server_clients, 32, 8), 0);
     cr_assert_eq(dispatch_init(&server_dispatch, 8), 0);
     listen_somewhere();
 }
@@ -159,6 +163,15 @@ void server_connect_all(int *clients, unsigned count)
         clients[i] = server_connect(GET);
 }
 
+int server_connect_to(const char *text, int *connection)
+{
+    int fd = server_knock(text);
+
+    *connection = accept(listener, NULL, NULL);
+    cr_assert_geq(*connection, 0);
+    return fd;
+}
+
 void server_expect(int client, const char *text)
 {
     char got[1024] = "";
@@ -181,12 +194,12 @@ void server_expect(int client, const char *text)
 
 /* ---- Workers ------------------------------------------------------------ */
 
-struct fake fake_create(bool reusable)
+static struct fake create(bool reusable, unsigned generation, int keeper)
 {
     static pid_t last_pid = 100000;
     int ends[2];
-    struct worker_link link = {.pid = ++last_pid};
-    struct fake fake = {.connection = -1};
+    struct worker_link link = {.pid = ++last_pid, .keeper = keeper};
+    struct fake fake = {.connection = -1, .keeper = -1};
 
     cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
     link.fd = ends[0];
@@ -194,8 +207,26 @@ struct fake fake_create(bool reusable)
                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     fake.fd = ends[1];
     fake.page = link.page;
-    fake.worker = dispatch_add(&server_dispatch, &link, 1, reusable);
+    fake.worker = dispatch_add(&server_dispatch, &link, generation, reusable);
     cr_assert(fake.worker);
+    return fake;
+}
+
+struct fake fake_create(bool reusable)
+{
+    return create(reusable, 1, -1);
+}
+
+struct fake fake_start_own(unsigned generation)
+{
+    const struct worker_report ready = {.event = WORKER_READY};
+    struct fake fake;
+    int ends[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    fake = create(true, generation, ends[0]);
+    fake.keeper = ends[1];
+    fake_say(&fake, &ready);
     return fake;
 }
 
@@ -297,6 +328,56 @@ void fake_answer(struct fake *fake, int client)
     server_expect(client, ANSWER);
 }
 
+uint64_t fake_begin_own(struct fake *fake)
+{
+    struct worker_owns *own = &fake->page->own;
+    struct worker_own *mine = &own->all[own->begun % WORKER_OWN_MAX];
+
+    mine->report = (struct worker_report){0};
+    mine->returned = 0;
+    mine->look_bytes = strlen(GET);
+    memcpy(mine->look, GET, strlen(GET));
+    return ++own->begun;
+}
+
+void fake_finish_own(struct fake *fake, uint64_t number)
+{
+    struct worker_owns *own = &fake->page->own;
+
+    own->all[(number - 1) % WORKER_OWN_MAX].report = (struct worker_report){
+        .event = WORKER_DONE,
+        .id = number,
+        .in_bytes = strlen(GET),
+        .out_bytes = strlen(ANSWER),
+    };
+    fake->page->progress.in_bytes += strlen(GET);
+    fake->page->progress.out_bytes += strlen(ANSWER);
+    own->answered = own->done = number;
+}
+
+void fake_give_back(struct fake *fake, const struct worker_report *report,
+                    int connection)
+{
+    struct worker_owns *own = &fake->page->own;
+
+    cr_assert_eq(child_send(fake->fd, report, sizeof(*report), &connection, 1),
+                 0);
+    close(connection);
+    own->all[(own->begun - 1) % WORKER_OWN_MAX].returned = 1;
+    own->done = own->begun;
+    server_turn();
+}
+
+void fake_leave(struct fake *fake, int connection)
+{
+    cr_assert_eq(child_send(fake->keeper, "", 1, &connection, connection >= 0),
+                 0);
+    if (connection >= 0)
+        close(connection);
+    fake_die(fake);
+    close(fake->keeper);
+}
+
 void fake_die(struct fake *fake)
 {
     if (fake->connection >= 0)
@@ -305,4 +386,10 @@ void fake_die(struct fake *fake)
     server_turn();
     dispatch_bury(fake->worker);
     server_turn();
+}
+
+/* Processes that keeper.c and child.c start end so. */
+_Noreturn void cli_end_at_once(int status)
+{
+    _exit(status);
 }

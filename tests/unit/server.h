@@ -45,6 +45,9 @@ void server_connect_all(int *clients, unsigned count);
 int server_knock(const char *text);
 int server_accept(void);
 
+/* The same, accepted by a worker: stores that end. */
+int server_connect_to(const char *text, int *connection);
+
 /*
  * Whether the client has got exactly this, and then the end. NULL: that the
  * connection was cut.
@@ -58,6 +61,7 @@ struct fake {
     struct worker *worker;
     uint64_t id;    /* of the job that it has */
     int connection; /* of that job */
+    int keeper;     /* its keeper's socket; -1: it has none */
 };
 
 /* A worker that is ready. */
@@ -69,6 +73,9 @@ int server_begin(struct fake *fake, const char *request);
 
 /* Starts the server with two workers that may serve. */
 void server_start_two(struct fake *a, struct fake *b);
+
+/* One that is, and accepts connections itself. */
+struct fake fake_start_own(unsigned generation);
 
 /* One that has not said so yet. */
 struct fake fake_create(bool reusable);
@@ -87,6 +94,19 @@ void fake_answer(struct fake *fake, int client);
 
 /* Says that the job has ended so. */
 void fake_report(struct fake *fake, enum worker_end end);
+
+/* It has accepted one itself. Returns its number. */
+uint64_t fake_begin_own(struct fake *fake);
+
+/* Says in its page that it has served that well. */
+void fake_finish_own(struct fake *fake, uint64_t number);
+
+/* Sends it to the supervisor, with that report. */
+void fake_give_back(struct fake *fake, const struct worker_report *report,
+                    int connection);
+
+/* Its process ends, and is waited for; its keeper has this, or -1. */
+void fake_leave(struct fake *fake, int connection);
 
 /* Its process ends, and is waited for. */
 void fake_die(struct fake *fake);

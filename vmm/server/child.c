@@ -176,5 +176,7 @@ int child_receive(int socket, void *data, size_t bytes, int *fds,
         return 0;
     while (*count > 0)
         close(fds[--*count]);
+    if ((size_t)got == bytes && !(message.msg_flags & MSG_TRUNC))
+        return -EMFILE;
     return got == 0 ? -EPIPE : -EPROTO;
 }

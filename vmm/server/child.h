@@ -38,8 +38,9 @@ int child_send(int socket, const void *data, size_t bytes, const int *fds,
 /*
  * Takes a packet of exactly `bytes` bytes with at most `*count` descriptors,
  * close-on-exec, and stores how many there were; waits if the socket is
- * blocking. Returns 0; -EAGAIN; -EPIPE at the end; -EPROTO for any other
- * packet, whose descriptors are closed.
+ * blocking. Returns 0; -EAGAIN; -EPIPE at the end; -EMFILE if the packet is
+ * there and its descriptors are lost: there were too many, or the host has no
+ * room; -EPROTO for any other packet, whose descriptors are closed.
  */
 int child_receive(int socket, void *data, size_t bytes, int *fds,
                   unsigned *count);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,17 +17,19 @@ static void on_ready(struct watch *watch, uint32_t events);
 
 /* ---- The table ---------------------------------------------------------- */
 
-int clients_init(struct clients *clients, unsigned max)
+int clients_init(struct clients *clients, unsigned max, unsigned spare)
 {
-    void *all = mmap(NULL, max * sizeof(struct client), PROT_READ | PROT_WRITE,
+    size_t bytes = ((size_t)max + spare) * sizeof(struct client);
+    void *all = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (all == MAP_FAILED)
         return -ENOMEM;
     /* What they have said is no worker's business: none inherits it. */
-    (void)madvise(all, max * sizeof(struct client), MADV_WIPEONFORK);
+    (void)madvise(all, bytes, MADV_WIPEONFORK);
     clients->all = all;
     clients->max = max;
+    clients->spare = spare;
     list_init(&clients->free);
     list_init(&clients->silent);
     list_init(&clients->closing);
@@ -51,6 +54,8 @@ static struct client *take_free(struct clients *clients)
         list_remove(&client->link);
         return client;
     }
+    if (clients->made == clients->max + clients->spare)
+        return NULL;
     client = &clients->all[clients->made++];
     list_init(&client->link);
     client->clients = clients;
@@ -373,6 +378,18 @@ static void start(struct client *client, int fd)
     metrics_connection_accepted(clients->metrics);
 }
 
+static void admit(struct client *client)
+{
+    int result = client->clients->server_first ? 0 : look(client);
+
+    if (result == -EAGAIN)
+        become_silent(client);
+    else if (result)
+        end_unserved(client, CONNECTION_LEFT);
+    else
+        become_ready(client);
+}
+
 /* Reasons of one connection, and none to wait. */
 static bool is_passing(int error)
 {
@@ -384,27 +401,99 @@ static bool is_passing(int error)
 int clients_accept(struct clients *clients, int listener)
 {
     struct client *client = take_free(clients);
-    int fd, result;
+    int fd;
 
     client->peer_bytes = sizeof(client->peer);
     fd = accept4(listener, &client->peer.any, &client->peer_bytes,
                  SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        result = is_passing(errno) ? 0 : -errno;
+        int result = is_passing(errno) ? 0 : -errno;
+
         list_prepend(&clients->free, &client->link);
         return result;
     }
     if (client->peer_bytes > sizeof(client->peer)) /* a path, cut short */
         client->peer_bytes = sizeof(client->peer.any.sa_family);
     start(client, fd);
-    result = clients->server_first ? 0 : look(client);
-    if (result == -EAGAIN)
-        become_silent(client);
-    else if (result)
-        end_unserved(client, CONNECTION_LEFT);
-    else
-        become_ready(client);
+    admit(client);
     return 0;
+}
+
+/* ---- Connections that workers have accepted ----------------------------- */
+
+static bool is_connection(int fd)
+{
+    int type = 0, listens = 1;
+    socklen_t bytes = sizeof(int);
+
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &bytes) == 0 &&
+           type == SOCK_STREAM && !listens;
+}
+
+struct client *clients_adopt(struct clients *clients, int fd)
+{
+    struct client *client = is_connection(fd) ? take_free(clients) : NULL;
+
+    if (!client) {
+        close(fd);
+        return NULL;
+    }
+    client->peer_bytes = sizeof(client->peer);
+    if (getpeername(fd, &client->peer.any, &client->peer_bytes))
+        client->peer_bytes = 0;
+    if (client->peer_bytes > sizeof(client->peer))
+        client->peer_bytes = sizeof(client->peer.any.sa_family);
+    start(client, fd);
+    client_set_state(client, CLIENT_SERVED);
+    client->handed_ns = clients->loop->now_ns;
+    return client;
+}
+
+void client_admit(struct client *client)
+{
+    client->handed_ns = 0;
+    client_set_state(client, CLIENT_SILENT);
+    admit(client);
+}
+
+void client_recall(struct client *client, const char *look, size_t bytes)
+{
+    memcpy(client->look, look, bytes);
+    client->look_bytes = bytes;
+    client->http = http_look(client->look, bytes);
+}
+
+bool clients_have(const struct clients *clients, int fd)
+{
+    struct stat this, other;
+
+    if (fstat(fd, &this))
+        return false;
+    for (unsigned i = 0; i < clients->made; i++) {
+        const struct client *client = &clients->all[i];
+
+        if (client->state != CLIENT_FREE && client->handed_ns &&
+            fstat(client->fd, &other) == 0 && other.st_ino == this.st_ino &&
+            other.st_dev == this.st_dev)
+            return true;
+    }
+    return false;
+}
+
+void clients_note(struct clients *clients, struct connection_record *record,
+                  uint64_t age_ns, const char *look, size_t bytes)
+{
+    record->id = ++clients->last_id;
+    metrics_connection_accepted(clients->metrics);
+    metrics_connection_ended(clients->metrics, record);
+    if (!clients->log->path)
+        return;
+    if (http_look(look, bytes) != HTTP_NOT) {
+        record->request = look;
+        record->request_bytes = bytes;
+    }
+    access_log_add(clients->log, record, realtime_ns() - age_ns);
 }
 
 /* ---- Time --------------------------------------------------------------- */
@@ -462,5 +551,6 @@ void clients_drop(struct clients *clients)
 
 void clients_fini(struct clients *clients)
 {
-    munmap(clients->all, clients->max * sizeof(struct client));
+    munmap(clients->all,
+           ((size_t)clients->max + clients->spare) * sizeof(struct client));
 }

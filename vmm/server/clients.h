@@ -80,16 +80,17 @@ struct clients {
 
     struct client *all;
     unsigned max, made; /* made: so many have been used */
+    unsigned spare;     /* for those that were accepted elsewhere */
     unsigned counts[CLIENT_STATES];
     struct link free, silent, closing;
     uint64_t last_id;
 };
 
 /*
- * The fields up to `context` are the caller's. Room for `max` of them. Returns
- * 0 or -ENOMEM.
+ * The fields up to `context` are the caller's. Room for `max` of them, and
+ * `spare` of clients_adopt(). Returns 0 or -ENOMEM.
  */
-int clients_init(struct clients *clients, unsigned max);
+int clients_init(struct clients *clients, unsigned max, unsigned spare);
 
 /* Closes all that are left, as CONNECTION_DROPPED. No worker has one. */
 void clients_drop(struct clients *clients);
@@ -118,6 +119,29 @@ bool clients_make_room(struct clients *clients);
  * better to wait.
  */
 int clients_accept(struct clients *clients, int listener);
+
+/* ---- Connections that workers have accepted ----------------------------- */
+
+/*
+ * Takes a descriptor over, which may be of anything: SERVED, as if a worker had
+ * it. Returns NULL, and it is closed, if it is none of a connection.
+ */
+struct client *clients_adopt(struct clients *clients, int fd);
+
+/* An adopted one goes on as if it had just been accepted here. */
+void client_admit(struct client *client);
+
+/* An adopted one's first bytes, which were read, have been these. */
+void client_recall(struct client *client, const char *look, size_t bytes);
+
+/* Whether this is one of those that workers have been given. */
+bool clients_have(const struct clients *clients, int fd);
+
+/* One that never was here has been over for so long; its first bytes. */
+void clients_note(struct clients *clients, struct connection_record *record,
+                  uint64_t age_ns, const char *look, size_t bytes);
+
+/* ------------------------------------------------------------------------- */
 
 /* Changes the state, which is QUEUED or SERVED before and afterwards. */
 void client_set_state(struct client *client, enum client_state state);

@@ -57,7 +57,8 @@ void dispatch_begin(struct worker *worker)
     if (worker->current)
         worker->current->given_ns = now_ns;
     if (worker->state != WORKER_RETIRING)
-        worker->state = worker->current ? WORKER_BUSY : WORKER_IDLE;
+        worker->state =
+            worker->current || worker->own.busy ? WORKER_BUSY : WORKER_IDLE;
     if (worker->state != WORKER_IDLE) {
         worker->deadline_ns = now_ns + dispatch->timeout_ns + DISPATCH_GRACE_NS;
         list_append(&dispatch->order, &worker->order);
@@ -92,7 +93,7 @@ static bool hand_over(struct worker *worker, struct client *client)
     client_set_state(client, CLIENT_SERVED);
     client->strays = worker->strays;
     client->handed_ns = dispatch->loop->now_ns;
-    if (worker->current) {
+    if (worker->current || worker->own.busy) {
         worker->next = client;
         dispatch_place(worker);
     } else {
@@ -154,6 +155,19 @@ static bool is_paused(const struct dispatch *dispatch)
     return dispatch->paused_until_ns > dispatch->loop->now_ns;
 }
 
+/* Some may have accepted something themselves. */
+static void look_at_idle(struct dispatch *dispatch)
+{
+    struct link *at = dispatch->idle.next;
+
+    while (at != &dispatch->idle) {
+        struct worker *worker = LIST_OWNER(at, struct worker, place);
+
+        at = at->next;
+        (void)own_look(worker);
+    }
+}
+
 /* A worker that did not take one is none to pick again. */
 void dispatch_pump(struct dispatch *dispatch)
 {
@@ -162,6 +176,8 @@ void dispatch_pump(struct dispatch *dispatch)
 
     if (is_paused(dispatch))
         return;
+    if (!list_is_empty(&dispatch->queue))
+        look_at_idle(dispatch);
     while ((client = LIST_FIRST(&dispatch->queue, struct client, link)) &&
            (worker = pick(dispatch)))
         if (!hand_over(worker, client) && is_paused(dispatch))
@@ -224,6 +240,9 @@ static void expire_workers(struct link *list, uint64_t now_ns)
 
     while ((worker = LIST_FIRST(list, struct worker, order)) &&
            worker->deadline_ns <= now_ns) {
+        (void)own_look(worker); /* it may be beyond that one */
+        if (worker->state == WORKER_IDLE || worker->deadline_ns > now_ns)
+            continue;
         worker->too_slow = true;
         dispatch_condemn(worker);
     }

@@ -11,8 +11,12 @@
  *
  *   STARTING  restores its VM          -> IDLE by its report, READY
  *   IDLE      waits for a connection
- *   BUSY      has one, and maybe a next one
+ *   BUSY      has one, of its own or not, and maybe a next one
  *   RETIRING  gets nothing new: it is spent, of an old generation, or condemned
+ *
+ * Reusable workers that may accept connections themselves are BUSY, too, as
+ * soon as it is noticed that they have one (own.h): they have no `current`
+ * then.
  *
  * A worker that talks nonsense, or does not report in time, is condemned: it is
  * killed. What it had is settled when it is gone for good (dispatch_bury): a
@@ -24,6 +28,7 @@
  */
 
 #include "vmm/server/clients.h"
+#include "vmm/server/own.h"
 #include "vmm/server/worker.h"
 
 /* What a worker has beyond its time before it is killed. */
@@ -51,11 +56,13 @@ struct worker {
     struct link place; /* in the list that its state has */
     struct link order; /* in a list of deadlines */
     struct client *current;
-    struct client *next; /* handed over in advance */
+    struct client *next; /* handed over in advance: it also may have one that
+                            it has accepted itself, and no `current` */
     uint64_t deadline_ns;
     uint64_t in_bytes, out_bytes; /* of its progress: what it has reported */
     uint64_t served;              /* connections that it has reported */
     unsigned strays;              /* see DISPATCH_STRAYS_MAX */
+    struct own own;               /* own.h */
     unsigned generation;          /* the caller's number */
     int memory_fd;                /* the caller's; -1 at first */
     bool reusable;   /* it resets its VM: one may be handed over in advance */
@@ -69,6 +76,7 @@ struct worker {
 
 struct dispatch {
     struct loop *loop;
+    struct clients *clients; /* where what workers have accepted goes */
     struct metrics *metrics;
     uint64_t timeout_ns;
     uint64_t start_timeout_ns; /* from a worker's start to READY */
@@ -84,6 +92,7 @@ struct dispatch {
     struct link ahead;    /* busy, with a next one */
     struct link starting; /* by order: STARTING */
     struct link order;    /* others that have a deadline */
+    bool awake;   /* a worker has begun while we dozed: the caller's to clear */
     bool stirred; /* workers have become ready, or have ended: the caller's to
                      clear */
     uint64_t quiet_until_ns;  /* no worker explains a failure before that */
@@ -147,6 +156,26 @@ void dispatch_requeue(struct dispatch *dispatch, struct client *client);
 
 /* Puts a worker that is IDLE or BUSY into the list where it belongs. */
 void dispatch_place(struct worker *worker);
+
+/* What a report says, if the job took at most so long. */
+struct connection_record
+dispatch_read_report(const struct worker *worker,
+                     const struct worker_report *report, uint64_t most_ns);
+
+/* A worker tells what it likes: sums shall stay sums. */
+#define DISPATCH_COUNT_MAX (1ull << 40)
+
+static inline uint64_t dispatch_at_most(uint64_t number, uint64_t most)
+{
+    return number < most ? number : most;
+}
+
+/* One worker has explained a failure: the others do not for a while, nor do
+ * those that are made meanwhile. */
+void dispatch_hush(struct dispatch *dispatch);
+
+/* It said that it ends: it gets nothing new. */
+void dispatch_note_spent(struct worker *worker);
 
 /* The worker begins with `current`, or has nothing to begin with. */
 void dispatch_begin(struct worker *worker);

@@ -13,6 +13,9 @@
 /* What a booter has to kill itself and say why, beyond its time. */
 #define BOOT_GRACE_NS 1000000000u
 
+/* What keepers have to see that they are not needed any more. */
+#define KEEPERS_MS 100u
+
 static unsigned workers_wanted(const struct server_options *options,
                                bool resettable)
 {
@@ -135,7 +138,8 @@ static int start_worker(struct fleet *fleet, struct batch *batch)
 {
     struct worker_link link;
     struct worker *worker;
-    int result = worker_start(fleet->options, &batch->made, &link);
+    int result =
+        worker_start(fleet->options, &batch->made, fleet->listener, &link);
 
     if (result)
         return result;
@@ -242,8 +246,11 @@ void fleet_tend(struct fleet *fleet)
         fleet->start_at_ns = 0;
     if (fleet->coming.exists)
         tend_coming(fleet);
-    if (fleet->current.exists)
+    if (fleet->current.exists) {
         staff(fleet, &fleet->current);
+        own_allow(fleet->dispatch, fleet->current.number,
+                  fleet->listener < 0 ? 0 : fleet->options->workers);
+    }
     if (fleet->boot_again && !fleet->booter_pid && !fleet->booting &&
         !fleet->coming.exists) {
         fleet->boot_again = false;
@@ -340,6 +347,8 @@ void fleet_end(struct fleet *fleet)
             close(worker->memory_fd);
         dispatch_bury(worker);
     }
+    for (unsigned i = 0; i < KEEPERS_MS && waitpid(-1, NULL, WNOHANG) >= 0; i++)
+        usleep(1000);
     if (fleet->coming.exists)
         generation_release(&fleet->coming.made);
     if (fleet->current.exists)

@@ -35,6 +35,7 @@ struct fleet {
     struct loop *loop;
     struct dispatch *dispatch;
     struct metrics *metrics;
+    int listener; /* which workers accept from; -1: none does, any more */
 
     struct batch current, coming;
     unsigned last_number;

@@ -66,9 +66,19 @@ static void count_workers(const struct dispatch *dispatch,
     }
 }
 
+/* What they have in their pages. Returns how many have a connection of their
+ * own. */
+static unsigned look_at_workers(struct dispatch *dispatch)
+{
+    (void)own_look_all(dispatch);
+    dispatch_pump(dispatch);
+    return own_count_busy(dispatch);
+}
+
 size_t supervisor_write_metrics(void *context, char *to)
 {
     struct supervisor *supervisor = context;
+    unsigned own = look_at_workers(&supervisor->dispatch);
     const struct supervisor_memory *memory = look_at_memory(supervisor);
     const unsigned *counts = supervisor->clients.counts;
     struct metrics_gauges gauges = {
@@ -76,7 +86,7 @@ size_t supervisor_write_metrics(void *context, char *to)
             {
                 [METRICS_WAITING] = counts[CLIENT_SILENT],
                 [METRICS_QUEUED] = counts[CLIENT_QUEUED],
-                [METRICS_SERVED] = counts[CLIENT_SERVED],
+                [METRICS_SERVED] = counts[CLIENT_SERVED] + own,
                 [METRICS_CLOSING] = counts[CLIENT_CLOSING],
             },
         .workers_use = memory->workers,

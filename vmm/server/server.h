@@ -7,9 +7,12 @@
  * A program becomes a service whose every connection is served by a VM that
  * nobody has used before. Processes, all forked by the first one, without exec:
  *
- *   supervisor  supervisor.c: accepts, hands over, answers where a guest fails
+ *   supervisor  supervisor.c: accepts what they do not, hands over, answers
+ *               where a guest fails
  *   booter      boot.h: boots the image to its first accept, for a snapshot
- *   workers     worker.h: one VM each, restored from it, reset after each use
+ *   workers     worker.h: one VM each, restored from it, reset after each use;
+ *               most accept connections themselves (acceptor.h)
+ *   keepers     keeper.h: so that no connection dies with its worker
  *
  * The booter and the workers confine themselves before a guest's first
  * instruction there, and the supervisor believes nothing that they say.

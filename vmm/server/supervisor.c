@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@
 #define PAUSE_NS     100000000u
 #define LOG_DELAY_NS (ACCESS_LOG_RETRY_MS * 1000000ull)
 #define SPARE_FDS    64u /* files that are open anyway, and some */
-#define FDS_A_WORKER 3u
+#define FDS_A_WORKER 4u
 
 /* How long silent clients have to say something when the server is to end. */
 #define HURRY_NS 1000000000u
@@ -35,6 +36,8 @@ static void on_connection(struct watch *watch, uint32_t events)
 
     (void)events;
     supervisor->was_ready = true;
+    if (supervisor->phase == SERVING && pace_leave_connection(supervisor))
+        return;
     for (unsigned i = 0; i < supervisor->batch && !result; i++) {
         if (!clients_have_room(&supervisor->clients)) {
             supervisor->crowded = true;
@@ -71,6 +74,8 @@ static bool wants_connections(const struct supervisor *supervisor)
 
     if (supervisor->phase != SERVING && !is_held(supervisor))
         return false;
+    if (!pace_wants_connections(supervisor))
+        return false;
     if (clients_count(clients) + slack >= clients->max &&
         clients->counts[CLIENT_SILENT] == 0)
         return false;
@@ -100,6 +105,7 @@ static void close_listener(struct supervisor *supervisor)
     if (supervisor->listener.fd < 0)
         return;
     loop_remove(&supervisor->loop, supervisor->listener.fd);
+    shutdown(supervisor->listener.fd, SHUT_RDWR); /* workers have it, too */
     listener_close(&supervisor->listener);
 }
 
@@ -123,6 +129,7 @@ static void drain(struct supervisor *supervisor)
     struct clients *clients = &supervisor->clients;
     int result = 0;
 
+    (void)own_look_all(&supervisor->dispatch);
     while (supervisor->listener.fd >= 0 && !result && !supervisor->pause_ns &&
            clients_have_room(clients) && supervisor->backlog > 0) {
         result = clients_accept(clients, supervisor->listener.fd);
@@ -132,17 +139,22 @@ static void drain(struct supervisor *supervisor)
         (result == -EAGAIN || supervisor->backlog == 0)) {
         close_listener(supervisor);
         clients_hurry(clients, supervisor->hurry_ns);
-        tell_end(clients_count(clients));
+        tell_end(clients_count(clients) +
+                 own_count_busy(&supervisor->dispatch));
     } else if (result && result != -EAGAIN) {
         supervisor->pause_ns = supervisor->loop.now_ns + PAUSE_NS;
     }
-    if (supervisor->listener.fd < 0 && clients_count(clients) == 0)
+    if (supervisor->listener.fd < 0 && clients_count(clients) == 0 &&
+        own_count_busy(&supervisor->dispatch) == 0)
         supervisor->phase = ENDED;
 }
 
 static void begin_drain(struct supervisor *supervisor)
 {
     supervisor->phase = DRAINING;
+    supervisor->fleet.listener = -1;
+    own_allow(&supervisor->dispatch, 0, 0);
+    pace_begin(supervisor);
     supervisor->backlog = LISTEN_BACKLOG + 1;
     supervisor->hurry_ns = supervisor->loop.now_ns + HURRY_NS;
     if (listener_hold(&supervisor->listener))
@@ -304,6 +316,7 @@ static void connect_parts(struct supervisor *supervisor)
     };
     supervisor->dispatch = (struct dispatch){
         .loop = &supervisor->loop,
+        .clients = &supervisor->clients,
         .metrics = &supervisor->metrics,
         .timeout_ns = options->timeout_ns,
         .start_timeout_ns = options->boot_timeout_ns,
@@ -350,7 +363,8 @@ static int set_up(struct supervisor *supervisor)
                         options->access_log, strerror(-result));
     result = loop_init(&supervisor->loop);
     if (!result)
-        result = clients_init(&supervisor->clients, connections);
+        result = clients_init(&supervisor->clients, connections,
+                              fleet_room(options));
     if (!result)
         result = dispatch_init(&supervisor->dispatch, fleet_room(options));
     if (!result)
@@ -359,8 +373,12 @@ static int set_up(struct supervisor *supervisor)
         return cli_fail(CLI_FAILED, "cannot start to serve: %s",
                         strerror(-result));
     supervisor->memory_fd = memory_open(getpid());
-    return open_listener(supervisor) || open_admin(supervisor) ? CLI_FAILED
-                                                               : CLI_OK;
+    /* What workers leave behind is ours, too (keeper.h). */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    if (open_listener(supervisor) || open_admin(supervisor))
+        return CLI_FAILED;
+    supervisor->fleet.listener = supervisor->listener.fd;
+    return CLI_OK;
 }
 
 /* ---- The loop ----------------------------------------------------------- */
@@ -405,6 +423,7 @@ static uint64_t next_deadline(const struct supervisor *supervisor)
 
     if (supervisor->log_ns)
         first = loop_earlier(first, supervisor->log_ns);
+    first = loop_earlier(first, pace_deadline(supervisor));
     if (is_held(supervisor))
         first = loop_earlier(first, supervisor->held_until_ns);
     if (supervisor->pause_ns)
@@ -419,9 +438,11 @@ static void turn(struct supervisor *supervisor)
         supervisor->pause_ns = 0;
     clients_expire(&supervisor->clients);
     dispatch_expire(&supervisor->dispatch);
+    pace_turn(supervisor);
     look_at_fleet(supervisor);
     look_at_log(supervisor);
-    if (supervisor->crowded)
+    if (supervisor->crowded ||
+        clients_count(&supervisor->clients) > supervisor->clients.max)
         (void)clients_make_room(&supervisor->clients);
     supervisor->crowded = false;
     if (supervisor->phase == DRAINING)

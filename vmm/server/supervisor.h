@@ -16,6 +16,7 @@
 #include "vmm/server/admin.h"
 #include "vmm/server/fleet.h"
 #include "vmm/server/listen.h"
+#include "vmm/server/pace.h"
 
 enum supervisor_phase { BOOTING, SERVING, DRAINING, ENDED };
 
@@ -33,6 +34,7 @@ struct supervisor {
     struct clients clients;
     struct dispatch dispatch;
     struct fleet fleet;
+    struct pace pace;
     enum supervisor_phase phase;
     int status; /* to end with */
 

@@ -6,13 +6,16 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/cli_guest.h"
+#include "vmm/server/acceptor.h"
 #include "vmm/server/child.h"
 #include "vmm/server/guest.h"
+#include "vmm/server/keeper.h"
 
 /* What a guest has to end by itself that has closed without an answer. */
 #define EXIT_NS 10000000u
@@ -25,6 +28,9 @@
 #define LARGE_PAGES  4096u /* 16 MiB */
 #define LARGE_RESETS 64u
 
+/* Not in every <sys/mman.h>: MADV_POPULATE_WRITE, Linux 5.14 and later. */
+#define MADV_POPULATE 23
+
 struct worker {
     const struct server_options *server;
     int socket;
@@ -33,6 +39,7 @@ struct worker {
     struct mayfly_disk disks[MAYFLY_DISKS_MAX];
     bool resettable;
     struct worker_page *page;
+    struct acceptor acceptor;
     struct mayfly *vm;
     unsigned served; /* connections, since the VM was new */
     unsigned large_resets;
@@ -53,9 +60,21 @@ static bool map_page(int fd, struct worker_page **page)
     return true;
 }
 
+/* The page of a worker that accepts is used all of it: it is there from the
+ * beginning, where the kernel can do that. */
+static void fill_page(struct worker_page *page)
+{
+    (void)madvise(page, sizeof(*page), MADV_POPULATE);
+}
+
 static int make_vm(struct worker *worker, const struct generation *generation)
 {
     struct mayfly_options options = MAYFLY_OPTIONS;
+    const struct mayfly_acceptor acceptor = {
+        .listener = worker->acceptor.listener,
+        .connection = KEEPER_CONNECTION,
+        .reports = worker->socket,
+    };
     int result;
 
     if (guest_prepare(worker->server->guest,
@@ -68,6 +87,8 @@ static int make_vm(struct worker *worker, const struct generation *generation)
     options.resettable = worker->resettable;
     options.serves = true;
     options.progress = &worker->page->progress;
+    if (acceptor.listener >= 0)
+        options.acceptor = &acceptor;
     result = mayfly_create(&options, &worker->vm, worker->error);
     if (!result)
         result = mayfly_restore(worker->vm, worker->snapshot_fd, worker->error);
@@ -79,25 +100,48 @@ static int make_vm(struct worker *worker, const struct generation *generation)
     return result;
 }
 
-static int begin(struct worker *worker, const struct generation *generation)
+/*
+ * The page comes first: then its descriptor is KEEPER_CONNECTION, which is free
+ * when all else is open. What is less than MAYFLY_ACCEPTOR_FDS stays.
+ */
+static int settle(struct worker *worker, const struct generation *generation)
 {
-    int *fds[3 + MAYFLY_DISKS_MAX] = {&worker->socket, &worker->page_fd,
-                                      &worker->snapshot_fd};
+    enum { OTHERS = 6 };
+    int *fds[OTHERS + MAYFLY_DISKS_MAX] = {
+        &worker->page_fd,           &worker->socket,
+        &worker->acceptor.listener, &worker->acceptor.keeper,
+        &worker->acceptor.epoll_fd, &worker->snapshot_fd};
     int result;
 
+    if (worker->acceptor.listener >= 0)
+        worker->acceptor.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (unsigned i = 0; i < generation->disk_count; i++) {
         worker->disks[i] = generation->disks[i];
-        fds[3 + i] = &worker->disks[i].fd;
+        fds[OTHERS + i] = &worker->disks[i].fd;
     }
-    result = child_keep(fds, 3 + generation->disk_count);
+    result = child_keep(fds, OTHERS + generation->disk_count);
     if (!result && !map_page(worker->page_fd, &worker->page))
         result = -errno;
+    worker->acceptor.page = worker->page;
+    worker->acceptor.socket = worker->socket;
+    if (!result && worker->acceptor.listener >= 0)
+        fill_page(worker->page);
+    if (!result && worker->acceptor.listener >= 0)
+        result = acceptor_open(&worker->acceptor);
+    return result;
+}
+
+static int begin(struct worker *worker, const struct generation *generation)
+{
+    int result = settle(worker, generation);
+
     if (result) {
         cli_fail(CLI_FAILED, "cannot start a worker: %s", strerror(-result));
         return result;
     }
+    result = make_vm(worker, generation);
     close(worker->page_fd);
-    return make_vm(worker, generation);
+    return result;
 }
 
 /* ---- Jobs --------------------------------------------------------------- */
@@ -122,41 +166,73 @@ static bool is_handed_something(const struct worker *worker)
  * A sleep and its end cost more than a connection: looks for a while, letting
  * others have the processor, for as long as that has been worth it lately.
  */
-static void look_for_job(struct worker *worker)
+static bool look_for_job(struct worker *worker, int *connection)
 {
-    uint64_t most = worker->server->poll_ns, start, now;
+    uint64_t most = worker->server->poll_ns, start = 0, now = 0;
 
-    if (is_handed_something(worker) || most == 0)
-        return;
-    start = now = child_now_ns();
-    while (!is_handed_something(worker)) {
+    *connection = -1;
+    while (!is_handed_something(worker) &&
+           (*connection = acceptor_try(&worker->acceptor)) < 0) {
+        now = most ? child_now_ns() : 0;
+        start = start ? start : now;
         if (now - start >= worker->look_ns) {
             worker->look_ns = worker->look_ns / 2 + most / 64;
-            return;
+            return false;
         }
         sched_yield();
-        now = child_now_ns();
     }
     worker->look_ns = most;
+    return true;
 }
 
-/* Waits for a job that is ours. Returns its connection. */
-static int take_job(struct worker *worker, struct worker_job *job)
+/* Takes what the supervisor has sent. Returns a connection for the VM, or -1.
+ */
+static int take_packet(struct worker *worker, struct worker_job *job)
+{
+    unsigned count = 1;
+    int connection = -1;
+    int result =
+        child_receive(worker->socket, job, sizeof(*job), &connection, &count);
+
+    if (result == -EAGAIN)
+        return -1;
+    if (result || count != (job->id != 0))
+        cli_end_at_once(CLI_OK);
+    if (job->id == 0) {
+        acceptor_enable(&worker->acceptor);
+        return -1;
+    }
+    if (!worker_claim(worker->page, job->id)) {
+        close(connection); /* it has been taken back */
+        return -1;
+    }
+    if (worker->acceptor.listener >= 0) {
+        connection = acceptor_copy(&worker->acceptor);
+        if (connection < 0)
+            cli_end_at_once(CLI_FAILED);
+    }
+    return connection;
+}
+
+/* Waits for a job, one that was handed over or an own one. Returns its
+ * connection. */
+static int take_job(struct worker *worker, struct worker_job *job, bool *own)
 {
     for (;;) {
-        unsigned count = 1;
-        int connection = -1, result;
+        int connection;
+        bool found = look_for_job(worker, &connection);
 
-        look_for_job(worker);
-        result = child_receive(worker->socket, job, sizeof(*job), &connection,
-                               &count);
-        if (result == -EAGAIN)
-            continue;
-        if (result || count != 1)
-            cli_end_at_once(CLI_OK);
-        if (worker_claim(worker->page, job->id))
+        *own = connection >= 0;
+        if (*own) {
+            job->id = worker->page->own.begun;
+            job->timeout_ns = worker->server->timeout_ns;
             return connection;
-        close(connection); /* it has been taken back */
+        }
+        if (!found && !acceptor_wait(&worker->acceptor))
+            continue;
+        connection = take_packet(worker, job);
+        if (connection >= 0)
+            return connection;
     }
 }
 
@@ -300,8 +376,27 @@ static void renew(struct worker *worker, struct worker_report *done)
         done->spent = 1;
 }
 
+/* Else its supervisor may have to answer. */
+static bool is_served_well(const struct worker_report *done)
+{
+    return done->end == WORKER_SERVED && done->out_bytes > 0;
+}
+
+/* One of its own that was served well is told of in the page. */
+static void finish(struct worker *worker, struct worker_report *done, bool own)
+{
+    if (!own) {
+        report(worker, done);
+        return;
+    }
+    if (!is_served_well(done))
+        done->event = WORKER_OWN_DONE;
+    if (!acceptor_finish(&worker->acceptor, done) || done->spent)
+        cli_end_at_once(CLI_OK);
+}
+
 static void serve(struct worker *worker, const struct worker_job *job,
-                  int connection)
+                  int connection, bool own)
 {
     struct worker_report done = {.event = WORKER_DONE, .id = job->id};
     struct totals before = count(worker), after;
@@ -318,20 +413,25 @@ static void serve(struct worker *worker, const struct worker_job *job,
     if (after.counts.lost_bytes > before.counts.lost_bytes &&
         may_explain(worker, &done))
         guest_explain_loss(&after.counts);
+    if (own && is_served_well(&done))
+        acceptor_close(&worker->acceptor);
+    else if (!own && worker->acceptor.listener >= 0)
+        close(KEEPER_CONNECTION);
     worker->served++;
     if (done.end != WORKER_SERVED ||
         worker->served >= worker->server->requests_per_vm)
         renew(worker, &done);
-    report(worker, &done);
+    finish(worker, &done, own);
 }
 
 static _Noreturn void work(struct worker *worker)
 {
     for (;;) {
         struct worker_job job = {0};
-        int connection = take_job(worker, &job);
+        bool own;
+        int connection = take_job(worker, &job, &own);
 
-        serve(worker, &job, connection);
+        serve(worker, &job, connection, own);
     }
 }
 
@@ -359,7 +459,7 @@ static int make_link(struct worker_link *link, int *page_fd, int *socket)
 {
     int ends[2];
 
-    *link = (struct worker_link){.fd = -1};
+    *link = (struct worker_link){.fd = -1, .keeper = -1};
     *page_fd = memfd_create("worker", MFD_CLOEXEC);
     if (*page_fd < 0 || ftruncate(*page_fd, sizeof(*link->page)) ||
         !map_page(*page_fd, &link->page) ||
@@ -371,8 +471,27 @@ static int make_link(struct worker_link *link, int *page_fd, int *socket)
     return fcntl(link->fd, F_SETFL, O_NONBLOCK) ? -errno : 0;
 }
 
+/* And what it takes to accept connections itself: where clients speak first,
+ * and the worker serves more than one. */
+static int prepare_acceptor(struct worker *worker, int listener,
+                            struct worker_link *link)
+{
+    int ends[2];
+
+    if (!worker->resettable || worker->server->server_first || listener < 0)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+        return -errno;
+    worker->acceptor.listener = listener;
+    link->keeper = ends[0];
+    worker->acceptor.keeper = ends[1];
+    fill_page(link->page);
+    return 0;
+}
+
 int worker_start(const struct server_options *options,
-                 const struct generation *generation, struct worker_link *link)
+                 const struct generation *generation, int listener,
+                 struct worker_link *link)
 {
     struct worker worker = {
         .server = options,
@@ -380,10 +499,13 @@ int worker_start(const struct server_options *options,
         .page_fd = -1,
         .snapshot_fd = generation->snapshot_fd,
         .resettable = generation->resettable,
+        .acceptor = {.listener = -1, .keeper = -1, .epoll_fd = -1},
     };
     uint64_t start = child_now_ns();
     int result = make_link(link, &worker.page_fd, &worker.socket);
 
+    if (!result)
+        result = prepare_acceptor(&worker, listener, link);
     if (!result)
         link->pid = child_fork();
     if (!result && link->pid == 0)
@@ -394,6 +516,8 @@ int worker_start(const struct server_options *options,
         close(worker.socket);
     if (worker.page_fd >= 0)
         close(worker.page_fd);
+    if (worker.acceptor.keeper >= 0)
+        close(worker.acceptor.keeper);
     if (result)
         worker_release(link);
     return result;

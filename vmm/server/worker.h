@@ -32,14 +32,20 @@
  * differences. If a worker dies, a job that is still in `next`, or that is
  * `current` while nothing was read, goes to another one.
  *
+ * A worker may accept connections itself, as long as `page->own.accepts` is
+ * set; acceptor.h has its side of that, own.h the supervisor's. It prefers
+ * jobs.
+ *
  * Nothing that a worker says or writes to its page is believed, beyond what it
- * says of the connections that it was given.
+ * says of the connections that it was given or has accepted.
  */
 
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
 #include "vmm/server/boot.h"
+#include "vmm/server/http.h"
 #include "vmm/server/server.h"
 
 /* Failures are explained so often at most: clients may cause them. */
@@ -51,7 +57,14 @@ struct worker_job {
     uint64_t timeout_ns; /* from when the worker begins; 0: no limit */
 };
 
-enum worker_event { WORKER_READY = 1, WORKER_DONE };
+enum worker_event {
+    WORKER_READY = 1,
+    WORKER_DONE,
+    WORKER_OWN_DONE,   /* with a connection that it has accepted itself, which
+                          was not served well */
+    WORKER_OWN_SILENT, /* with one of which nothing has come yet */
+    WORKER_AWAKE,      /* it has accepted one while the supervisor dozed */
+};
 
 /* How serving a connection ended. */
 enum worker_end {
@@ -68,7 +81,7 @@ enum worker_end {
 struct worker_report {
     uint32_t event;     /* enum worker_event */
     uint32_t end;       /* enum worker_end */
-    uint64_t id;        /* the job's; 0 for WORKER_READY */
+    uint64_t id;        /* the job's, or of OWN ones their number; else 0 */
     uint64_t in_bytes;  /* from the client, taken by the VM */
     uint64_t out_bytes; /* to the client */
     uint64_t run_ns;    /* with the connection */
@@ -81,6 +94,38 @@ struct worker_report {
     uint32_t unused;
 };
 
+/* Reports that wait in the page. */
+#define WORKER_OWN_MAX 256u
+
+/* A connection that the worker has accepted itself. */
+struct worker_own {
+    struct worker_report report; /* as that of WORKER_DONE */
+    uint64_t total_ns;           /* from accept to the report */
+    uint64_t end_ns;             /* when that was: CLOCK_MONOTONIC */
+    uint32_t returned;           /* 1: the supervisor has it */
+    uint32_t look_bytes;
+    char look[HTTP_LOOK_BYTES]; /* its first bytes */
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer;
+    socklen_t peer_bytes;
+};
+
+/* Number n of these connections, from 1 on, is in all[(n - 1) % MAX]. */
+struct worker_owns {
+    _Atomic uint64_t begun;    /* the number of the last one */
+    _Atomic uint64_t answered; /* the same, of those served well */
+    _Atomic uint64_t done;     /* the same, of those reported */
+    _Atomic uint32_t trying;   /* to accept: it has seen `accepts` set */
+    _Atomic uint64_t received; /* the supervisor's: the last one sent to it */
+    _Atomic uint64_t taken;    /* the supervisor's: reports read so far */
+    _Atomic uint32_t accepts;  /* the supervisor's: the worker may */
+    _Atomic uint32_t dozes;    /* the supervisor's: wants WORKER_AWAKE, once */
+    struct worker_own all[WORKER_OWN_MAX];
+};
+
 /* Shared by the two, and by nobody else. */
 struct worker_page {
     _Atomic uint64_t next[2]; /* jobs handed over, not claimed; 0: none */
@@ -90,17 +135,27 @@ struct worker_page {
      * those of others, too. CLOCK_MONOTONIC. */
     _Atomic uint64_t quiet_until_ns;
     struct mayfly_progress progress;
+    struct worker_owns own;
 };
 
 struct worker_link {
     pid_t pid;
-    int fd; /* ours: non-blocking, SOCK_SEQPACKET */
+    int fd;     /* ours: non-blocking, SOCK_SEQPACKET */
+    int keeper; /* to keeper.h; -1: the worker accepts nothing itself */
     struct worker_page *page;
 };
 
-/* Forks a worker of that generation. Returns 0 or a negative errno. */
+/*
+ * Forks a worker of that generation. Where it can, it is made ready to accept
+ * connections from `listener` itself; -1: it never does. Returns 0 or a
+ * negative errno.
+ */
 int worker_start(const struct server_options *options,
-                 const struct generation *generation, struct worker_link *link);
+                 const struct generation *generation, int listener,
+                 struct worker_link *link);
+
+/* Lets it accept connections itself. Returns 0 or a negative errno. */
+int worker_let_accept(struct worker_link *link);
 
 /*
  * Hands a connection over, which stays the caller's, too: non-blocking. Returns
@@ -118,11 +173,14 @@ bool worker_take_back(struct worker_link *link, uint64_t id);
 bool worker_claim(struct worker_page *page, uint64_t id);
 
 /*
- * Reads one report, whose fields are in their ranges then. Returns 0; -EAGAIN
- * if there is none; -EPIPE if there will be none any more; -EPROTO if the
- * worker talks nonsense, and is to be killed.
+ * Reads one report, whose fields are in their ranges then, and stores the
+ * descriptor that came with it, or -1; OWN ones have one, if the host has had
+ * room for it. Returns 0; -EAGAIN if
+ * there is none; -EPIPE if there will be none any more; -EPROTO if the worker
+ * talks nonsense, and is to be killed.
  */
-int worker_hear(struct worker_link *link, struct worker_report *report);
+int worker_hear(struct worker_link *link, struct worker_report *report,
+                int *connection);
 
 /* Closes our end. The worker ends when it is done with what it has. */
 void worker_release(struct worker_link *link);

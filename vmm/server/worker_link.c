@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmm/server/child.h"
 #include "vmm/server/worker.h"
 
 /* Puts a job's number where there is room. Returns the place, or NULL. */
@@ -76,33 +77,56 @@ bool worker_claim(struct worker_page *page, uint64_t id)
 /* What an honest worker's report looks like. */
 static bool is_sound(const struct worker_report *report)
 {
-    if (report->event == WORKER_READY)
+    if (report->event == WORKER_READY || report->event == WORKER_AWAKE)
         return report->id == 0;
-    return report->event == WORKER_DONE && report->end < WORKER_ENDS &&
-           report->id != 0 && report->spent <= 1 && report->explained <= 1;
+    return report->event >= WORKER_DONE && report->event <= WORKER_OWN_SILENT &&
+           report->end < WORKER_ENDS && report->id != 0 && report->spent <= 1 &&
+           report->explained <= 1;
 }
 
-static ssize_t receive(int fd, struct worker_report *report)
+static bool has_connection(const struct worker_report *report)
 {
-    return recv(fd, report, sizeof(*report), MSG_DONTWAIT | MSG_TRUNC);
+    return report->event == WORKER_OWN_DONE ||
+           report->event == WORKER_OWN_SILENT;
 }
 
-/* Descriptors that come along are closed by the kernel: there is no room. */
-int worker_hear(struct worker_link *link, struct worker_report *report)
+int worker_hear(struct worker_link *link, struct worker_report *report,
+                int *connection)
 {
-    ssize_t bytes = receive(link->fd, report);
+    unsigned count = 1;
+    int result =
+        child_receive(link->fd, report, sizeof(*report), connection, &count);
 
     /* It ended with a job unread. What it said before can be read afterwards.
      */
-    if (bytes < 0 && errno == ECONNRESET)
-        bytes = receive(link->fd, report);
-    if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
-        return -EAGAIN;
-    if (bytes <= 0)
-        return -EPIPE;
-    if ((size_t)bytes != sizeof(*report) || !is_sound(report))
-        return -EPROTO;
-    return 0;
+    if (result == -ECONNRESET) {
+        count = 1;
+        result = child_receive(link->fd, report, sizeof(*report), connection,
+                               &count);
+    }
+    if (result || count == 0)
+        *connection = -1;
+    if (result && result != -EMFILE)
+        return result == -EAGAIN || result == -EPROTO ? result : -EPIPE;
+    if (!is_sound(report))
+        result = -EPROTO;
+    else if (!has_connection(report))
+        result = 0; /* nobody has asked for what may have come with it */
+    else if (!result && count == 0)
+        result = -EPROTO;
+    if (*connection >= 0 && (result || !has_connection(report))) {
+        close(*connection);
+        *connection = -1;
+    }
+    return result == -EMFILE ? 0 : result;
+}
+
+int worker_let_accept(struct worker_link *link)
+{
+    const struct worker_job none = {0};
+
+    atomic_store(&link->page->own.accepts, 1);
+    return child_send(link->fd, &none, sizeof(none), NULL, 0);
 }
 
 void worker_release(struct worker_link *link)
@@ -111,6 +135,8 @@ void worker_release(struct worker_link *link)
         close(link->fd);
     if (link->page)
         munmap(link->page, sizeof(*link->page));
-    link->fd = -1;
+    if (link->keeper >= 0)
+        close(link->keeper);
+    link->fd = link->keeper = -1;
     link->page = NULL;
 }

@@ -113,6 +113,7 @@ void dispatch_retire(struct worker *worker)
     if (worker->released || worker->condemned)
         return;
     worker->released = true;
+    own_forbid(worker);
     if (worker->spent)
         return;
     shutdown(worker->link.fd, SHUT_WR);
@@ -136,36 +137,22 @@ static enum connection_end end_of(uint32_t end)
     return ends[end];
 }
 
-/* A worker tells what it likes: sums shall stay sums. */
-static uint64_t at_most(uint64_t number, uint64_t most)
+struct connection_record
+dispatch_read_report(const struct worker *worker,
+                     const struct worker_report *report, uint64_t most_ns)
 {
-    return number < most ? number : most;
-}
-
-#define COUNT_MAX (1ull << 40)
-
-static struct connection_record read_report(const struct worker *worker,
-                                            const struct worker_report *report)
-{
-    uint64_t most_ns =
-        worker->dispatch->loop->now_ns - worker->current->handed_ns;
-
     return (struct connection_record){
         .end = end_of(report->end),
         .worker = worker->link.pid,
-        .in_bytes = at_most(report->in_bytes, COUNT_MAX),
-        .out_bytes = at_most(report->out_bytes, COUNT_MAX),
-        .vm_ns = at_most(report->run_ns, most_ns),
-        .reset_pages = at_most(report->pages, COUNT_MAX),
-        .exits = at_most(report->exits, COUNT_MAX),
+        .in_bytes = dispatch_at_most(report->in_bytes, DISPATCH_COUNT_MAX),
+        .out_bytes = dispatch_at_most(report->out_bytes, DISPATCH_COUNT_MAX),
+        .vm_ns = dispatch_at_most(report->run_ns, most_ns),
+        .reset_pages = dispatch_at_most(report->pages, DISPATCH_COUNT_MAX),
+        .exits = dispatch_at_most(report->exits, DISPATCH_COUNT_MAX),
     };
 }
 
-/*
- * One worker has explained a failure: the others do not for a while, nor do
- * those that are made meanwhile.
- */
-static void hush(struct dispatch *dispatch)
+void dispatch_hush(struct dispatch *dispatch)
 {
     uint64_t now_ns = dispatch->loop->now_ns;
 
@@ -176,6 +163,14 @@ static void hush(struct dispatch *dispatch)
         if (dispatch->workers[i].state != WORKER_ABSENT)
             dispatch->workers[i].link.page->quiet_until_ns =
                 dispatch->quiet_until_ns;
+}
+
+void dispatch_note_spent(struct worker *worker)
+{
+    worker->spent = true;
+    if (!worker->condemned)
+        worker->state = WORKER_RETIRING;
+    list_remove(&worker->place);
 }
 
 /* Makes the next one the one that it has. */
@@ -193,23 +188,44 @@ static void go_on(struct worker *worker, const struct worker_report *report)
         worker->current->strays -= passed;
     else
         worker->dispatch->serving--;
-    worker->spent |= report->spent != 0;
-    if (worker->spent)
-        worker->state = WORKER_RETIRING;
+    if (report->spent)
+        dispatch_note_spent(worker);
     if (worker->state == WORKER_RETIRING)
         give_back_all(worker);
     if (!worker->condemned)
         dispatch_begin(worker);
 }
 
+/* The client of that report. The worker has been busy with one of its own. */
+static struct client *reported(struct worker *worker,
+                               const struct worker_report *report)
+{
+    if (!worker->current && worker->next && worker->next->id == report->id) {
+        worker->own.busy = false;
+        worker->current = worker->next;
+        worker->next = NULL;
+    }
+    if (worker->current && worker->current->id == report->id)
+        return worker->current;
+    return NULL;
+}
+
 /* Returns whether an honest worker may have said that. */
-static bool obey(struct worker *worker, const struct worker_report *report)
+static bool obey(struct worker *worker, const struct worker_report *report,
+                 int connection)
 {
     struct dispatch *dispatch = worker->dispatch;
-    struct client *client = worker->current;
     struct connection_record record;
+    struct client *client;
     uint64_t reset_ns;
 
+    if (report->event == WORKER_OWN_DONE || report->event == WORKER_OWN_SILENT)
+        return own_hear(worker, report, connection);
+    if (report->event == WORKER_AWAKE) {
+        (void)own_look(worker);
+        dispatch->awake = true;
+        return true;
+    }
     if (report->event == WORKER_READY) {
         if (worker->state == WORKER_RETIRING && worker->released)
             return true; /* it was not needed any more */
@@ -221,12 +237,14 @@ static bool obey(struct worker *worker, const struct worker_report *report)
         dispatch_pump(dispatch);
         return true;
     }
-    if (!client || report->id != client->id)
+    client = reported(worker, report);
+    if (!client)
         return false;
-    record = read_report(worker, report);
-    reset_ns = at_most(report->reset_ns, COUNT_MAX);
+    record = dispatch_read_report(worker, report,
+                                  dispatch->loop->now_ns - client->handed_ns);
+    reset_ns = dispatch_at_most(report->reset_ns, DISPATCH_COUNT_MAX);
     if (report->explained)
-        hush(dispatch);
+        dispatch_hush(dispatch);
     go_on(worker, report);
     /* Who can work shall: all else comes after that. */
     dispatch_pump(dispatch);
@@ -239,16 +257,16 @@ static void on_ready(struct watch *watch, uint32_t events)
 {
     struct worker *worker = LIST_OWNER(watch, struct worker, watch);
     struct worker_report report;
-    int result;
+    int result, connection;
 
     (void)events;
     if (!worker->heard)
         return;
-    result = worker_hear(&worker->link, &report);
+    result = worker_hear(&worker->link, &report, &connection);
     if (result == -EAGAIN)
         return;
     worker->distrusted =
-        result == -EPROTO || (!result && !obey(worker, &report));
+        result == -EPROTO || (!result && !obey(worker, &report, connection));
     if (result || worker->distrusted)
         dispatch_condemn(worker);
 }
@@ -263,10 +281,10 @@ static void settle(struct worker *worker, struct client *client)
     struct connection_record record = {
         .end = worker->too_slow ? CONNECTION_TIMED_OUT : CONNECTION_LOST,
         .worker = worker->link.pid,
-        .in_bytes =
-            at_most(page->progress.in_bytes - worker->in_bytes, COUNT_MAX),
-        .out_bytes =
-            at_most(page->progress.out_bytes - worker->out_bytes, COUNT_MAX),
+        .in_bytes = dispatch_at_most(page->progress.in_bytes - worker->in_bytes,
+                                     DISPATCH_COUNT_MAX),
+        .out_bytes = dispatch_at_most(
+            page->progress.out_bytes - worker->out_bytes, DISPATCH_COUNT_MAX),
         .vm_ns = client->given_ns ? now_ns - client->given_ns : 0,
     };
     bool untouched = worker_take_back(&worker->link, client->id);
@@ -284,11 +302,14 @@ static void settle(struct worker *worker, struct client *client)
 void dispatch_listen(struct worker *worker)
 {
     struct worker_report report;
+    int connection;
 
     list_remove(&worker->place);
     worker->state = WORKER_RETIRING;
-    while (!worker->distrusted && worker_hear(&worker->link, &report) == 0)
-        worker->distrusted = !obey(worker, &report);
+    while (!worker->distrusted &&
+           worker_hear(&worker->link, &report, &connection) == 0)
+        worker->distrusted = !obey(worker, &report, connection);
+    (void)own_look(worker);
     stop_hearing(worker);
 }
 
@@ -299,6 +320,7 @@ void dispatch_bury(struct worker *worker)
     dispatch_listen(worker);
     list_remove(&worker->place);
     list_remove(&worker->order);
+    own_settle(worker);
     if (worker->next)
         settle(worker, worker->next);
     if (worker->current) {
