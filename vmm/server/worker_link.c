@@ -90,35 +90,39 @@ static bool has_connection(const struct worker_report *report)
            report->event == WORKER_OWN_SILENT;
 }
 
-int worker_hear(struct worker_link *link, struct worker_report *report,
-                int *connection)
+static int receive(struct worker_link *link, struct worker_report *report,
+                   int *connection)
 {
     unsigned count = 1;
     int result =
         child_receive(link->fd, report, sizeof(*report), connection, &count);
 
-    /* It ended with a job unread. What it said before can be read afterwards.
-     */
-    if (result == -ECONNRESET) {
-        count = 1;
-        result = child_receive(link->fd, report, sizeof(*report), connection,
-                               &count);
-    }
     if (result || count == 0)
         *connection = -1;
-    if (result && result != -EMFILE)
+    return result;
+}
+
+int worker_hear(struct worker_link *link, struct worker_report *report,
+                int *connection)
+{
+    int result = receive(link, report, connection);
+    bool is_full, is_wanted;
+
+    /* It ended with a job unread. What it said before can be read afterwards.
+     */
+    if (result == -ECONNRESET)
+        result = receive(link, report, connection);
+    is_full = result == -EMFILE; /* the report is there */
+    if (result && !is_full)
         return result == -EAGAIN || result == -EPROTO ? result : -EPIPE;
-    if (!is_sound(report))
-        result = -EPROTO;
-    else if (!has_connection(report))
-        result = 0; /* nobody has asked for what may have come with it */
-    else if (!result && count == 0)
-        result = -EPROTO;
-    if (*connection >= 0 && (result || !has_connection(report))) {
+    is_wanted = is_sound(report) && has_connection(report);
+    if (*connection >= 0 && !is_wanted) {
         close(*connection);
         *connection = -1;
     }
-    return result == -EMFILE ? 0 : result;
+    if (!is_sound(report) || (is_wanted && !is_full && *connection < 0))
+        return -EPROTO;
+    return 0;
 }
 
 int worker_let_accept(struct worker_link *link)
