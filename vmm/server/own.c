@@ -297,15 +297,15 @@ unsigned own_look_all(struct dispatch *dispatch)
 
 /* What is not told of any more: it was served, or its keeper is gone, too. */
 static void tell_of_none(struct worker *worker, uint64_t begun,
-                         struct connection_record *record)
+                         struct connection_record record)
 {
     struct worker_own own = read_own(worker, begun);
 
-    record->peer = &own.peer.any;
-    record->peer_bytes = bytes_of_peer(&own);
+    record.peer = &own.peer.any;
+    record.peer_bytes = bytes_of_peer(&own);
     if (page_of(worker)->answered == begun)
-        record->end = CONNECTION_SERVED;
-    clients_note(worker->dispatch->clients, record, 0, own.look,
+        record.end = CONNECTION_SERVED;
+    clients_note(worker->dispatch->clients, &record, 0, own.look,
                  own.look_bytes);
 }
 
@@ -355,7 +355,7 @@ void own_settle(struct worker *worker)
     if (connection >= 0)
         settle_connection(worker, begun, connection, &record);
     else if (begun != worker->own.taken && begun != worker->own.settled)
-        tell_of_none(worker, begun, &record);
+        tell_of_none(worker, begun, record);
     if (worker->own.busy)
         worker->dispatch->serving--;
     worker->own.busy = false;
