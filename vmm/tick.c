@@ -74,14 +74,13 @@ int tick_disarm(struct tick *tick)
     return tick->next_ns ? set_timer(tick, 0, 0) : 0;
 }
 
-/* ---- A thread's own --------------------------------------------------------
- */
+/* ---- A thread's own ----------------------------------------------------- */
 
 static _Thread_local struct {
     struct tick tick;
     pid_t thread; /* whose it is: a forked child has a copy, but no timer */
     unsigned users;
-} own;
+} here;
 
 static pthread_key_t key; /* its values end with their threads */
 static int key_error;
@@ -102,18 +101,18 @@ static int make_own(pid_t thread, int signal)
     int result;
 
     pthread_once(&once, make_key);
-    own.thread = 0;
-    own.users = 0;
-    own.tick = (struct tick){0};
+    here.thread = 0;
+    here.users = 0;
+    here.tick = (struct tick){0};
     if (key_error)
         return -key_error;
-    result = tick_create(&own.tick, thread, signal);
+    result = tick_create(&here.tick, thread, signal);
     if (!result)
-        result = -pthread_setspecific(key, &own.tick);
+        result = -pthread_setspecific(key, &here.tick);
     if (result)
-        tick_destroy(&own.tick);
+        tick_destroy(&here.tick);
     else
-        own.thread = thread;
+        here.thread = thread;
     return result;
 }
 
@@ -122,17 +121,17 @@ int tick_join(int signal, struct tick **tick, pid_t *thread)
     int result = 0;
 
     *thread = (pid_t)os_syscall(SYS_gettid);
-    if (own.thread != *thread)
+    if (here.thread != *thread)
         result = make_own(*thread, signal);
-    *tick = &own.tick;
-    own.users += !result;
+    *tick = &here.tick;
+    here.users += !result;
     return result;
 }
 
 void tick_leave(void)
 {
-    if (own.users > 0 && --own.users == 0 && tick_disarm(&own.tick))
-        own.tick.next_ns = 0; /* it comes once, and is a stray */
+    if (here.users > 0 && --here.users == 0 && tick_disarm(&here.tick))
+        here.tick.next_ns = 0; /* it comes once, and is a stray */
 }
 
 void tick_stray(int timer)
@@ -141,7 +140,7 @@ void tick_stray(int timer)
     int saved = errno;
 
     syscall(SYS_timer_settime, timer, 0, &none, NULL);
-    if (own.tick.made && own.tick.timer == timer)
-        own.tick.next_ns = 0;
+    if (here.tick.made && here.tick.timer == timer)
+        here.tick.next_ns = 0;
     errno = saved;
 }

@@ -24,6 +24,9 @@
 #define tick_arm     scripted_tick_arm
 #define tick_came    scripted_tick_came
 #define tick_disarm  scripted_tick_disarm
+#define tick_join    scripted_tick_join
+#define tick_leave   scripted_tick_leave
+#define tick_stray   scripted_tick_stray
 
 #include "vmm/base/os.h"
 #include "vmm/vm.h"
