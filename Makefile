@@ -239,7 +239,7 @@ unit_GUEST := $(filter-out guest_rt/file_vector.c,$(wildcard \
 unit_CLI := vmm/cli_json.c vmm/cli_report.c $(patsubst %,vmm/server/%.c, \
 	access_line access_log child clients dispatch http keeper loop own \
 	worker_link workers \
-	admin admin_answer admin_request histogram memory metrics record text)
+	admin admin_answer admin_request histogram memory metrics pace record text)
 
 ring_GUEST := $(wildcard guest_rt/socket_vsock*.c) $(patsubst %,guest_rt/%.c, \
 	socket_file socket_settings vsock lwip/inet_memory)

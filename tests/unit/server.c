@@ -19,11 +19,11 @@ struct loop server_loop;
 struct metrics server_metrics;
 struct clients server_clients;
 struct dispatch server_dispatch;
+struct listener server_listener;
 unsigned server_kills;
 int server_accept_error, server_pass_error;
 
 static struct access_log no_log;
-static int listener;
 static struct sockaddr_in address;
 static unsigned descriptors;
 static uint64_t ahead_ns; /* of the clock */
@@ -65,10 +65,13 @@ static void listen_somewhere(void)
 
     address = (struct sockaddr_in){.sin_family = AF_INET};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    cr_assert_eq(bind(listener, (struct sockaddr *)&address, bytes), 0);
-    cr_assert_eq(listen(listener, 64), 0);
-    cr_assert_eq(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    server_listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    cr_assert_eq(bind(server_listener.fd, (struct sockaddr *)&address, bytes),
+                 0);
+    cr_assert_eq(listen(server_listener.fd, 64), 0);
+    cr_assert_eq(
+        getsockname(server_listener.fd, (struct sockaddr *)&address, &bytes),
+        0);
 }
 
 void server_start(unsigned serving_max)
@@ -104,7 +107,7 @@ void server_end(void)
     clients_fini(&server_clients);
     dispatch_fini(&server_dispatch);
     loop_fini(&server_loop);
-    close(listener);
+    close(server_listener.fd);
     cr_assert_eq(count_descriptors(), descriptors);
 }
 
@@ -146,7 +149,7 @@ int server_knock(const char *text)
 
 int server_accept(void)
 {
-    return clients_accept(&server_clients, listener);
+    return clients_accept(&server_clients, server_listener.fd);
 }
 
 int server_connect(const char *text)
@@ -167,7 +170,7 @@ int server_connect_to(const char *text, int *connection)
 {
     int fd = server_knock(text);
 
-    *connection = accept(listener, NULL, NULL);
+    *connection = accept(server_listener.fd, NULL, NULL);
     cr_assert_geq(*connection, 0);
     return fd;
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "vmm/server/dispatch.h"
+#include "vmm/server/listen.h"
 
 #define SERVER_FAKE_TIMEOUT_NS 10000000000ull
 
@@ -18,7 +19,8 @@ extern struct loop server_loop;
 extern struct metrics server_metrics;
 extern struct clients server_clients;
 extern struct dispatch server_dispatch;
-extern unsigned server_kills; /* how many workers were killed */
+extern struct listener server_listener; /* its descriptor only */
+extern unsigned server_kills;           /* how many workers were killed */
 
 /* The host refuses these calls with that errno; 0: it does not. */
 extern int server_accept_error, server_pass_error;

@@ -23,29 +23,36 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct supervisor;
+struct dispatch;
+struct listener;
+
+#define PACE_TICK_NS 10000000u
 
 enum pace_mood { PACE_QUIET, PACE_ACTIVE, PACE_LOADED };
 
+/* The fields up to `timeout_ns` are the caller's. */
 struct pace {
+    struct dispatch *dispatch;
+    const struct listener *listener;
+    uint64_t timeout_ns; /* that a connection has */
     enum pace_mood mood;
     uint64_t since_ns; /* the last tick */
     uint64_t tick_ns;  /* the next; not if QUIET */
 };
 
 /* Whether the socket is to be watched. */
-bool pace_wants_connections(const struct supervisor *supervisor);
+bool pace_wants_connections(const struct pace *pace);
 
 /* There is one. Returns whether it is left to the workers. */
-bool pace_leave_connection(struct supervisor *supervisor);
+bool pace_leave_connection(struct pace *pace);
 
 /* Looks at the workers from now on. */
-void pace_begin(struct supervisor *supervisor);
+void pace_begin(struct pace *pace);
 
 /* Once a turn. */
-void pace_turn(struct supervisor *supervisor);
+void pace_turn(struct pace *pace);
 
 /* When pace_turn() has something to do next; LOOP_NEVER. */
-uint64_t pace_deadline(const struct supervisor *supervisor);
+uint64_t pace_deadline(const struct pace *pace);
 
 #endif

@@ -36,7 +36,8 @@ static void on_connection(struct watch *watch, uint32_t events)
 
     (void)events;
     supervisor->was_ready = true;
-    if (supervisor->phase == SERVING && pace_leave_connection(supervisor))
+    if (supervisor->phase == SERVING &&
+        pace_leave_connection(&supervisor->pace))
         return;
     for (unsigned i = 0; i < supervisor->batch && !result; i++) {
         if (!clients_have_room(&supervisor->clients)) {
@@ -74,7 +75,7 @@ static bool wants_connections(const struct supervisor *supervisor)
 
     if (supervisor->phase != SERVING && !is_held(supervisor))
         return false;
-    if (!pace_wants_connections(supervisor))
+    if (!pace_wants_connections(&supervisor->pace))
         return false;
     if (clients_count(clients) + slack >= clients->max &&
         clients->counts[CLIENT_SILENT] == 0)
@@ -154,7 +155,7 @@ static void begin_drain(struct supervisor *supervisor)
     supervisor->phase = DRAINING;
     supervisor->fleet.listener = -1;
     own_allow(&supervisor->dispatch, 0, 0);
-    pace_begin(supervisor);
+    pace_begin(&supervisor->pace);
     supervisor->backlog = LISTEN_BACKLOG + 1;
     supervisor->hurry_ns = supervisor->loop.now_ns + HURRY_NS;
     if (listener_hold(&supervisor->listener))
@@ -329,6 +330,11 @@ static void connect_parts(struct supervisor *supervisor)
         .dispatch = &supervisor->dispatch,
         .metrics = &supervisor->metrics,
     };
+    supervisor->pace = (struct pace){
+        .dispatch = &supervisor->dispatch,
+        .listener = &supervisor->listener,
+        .timeout_ns = options->timeout_ns,
+    };
 }
 
 static int open_listener(struct supervisor *supervisor)
@@ -423,7 +429,7 @@ static uint64_t next_deadline(const struct supervisor *supervisor)
 
     if (supervisor->log_ns)
         first = loop_earlier(first, supervisor->log_ns);
-    first = loop_earlier(first, pace_deadline(supervisor));
+    first = loop_earlier(first, pace_deadline(&supervisor->pace));
     if (is_held(supervisor))
         first = loop_earlier(first, supervisor->held_until_ns);
     if (supervisor->pause_ns)
@@ -438,7 +444,7 @@ static void turn(struct supervisor *supervisor)
         supervisor->pause_ns = 0;
     clients_expire(&supervisor->clients);
     dispatch_expire(&supervisor->dispatch);
-    pace_turn(supervisor);
+    pace_turn(&supervisor->pace);
     look_at_fleet(supervisor);
     look_at_log(supervisor);
     if (supervisor->crowded ||
