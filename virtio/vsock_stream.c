@@ -361,9 +361,9 @@ void vsock_flush(struct vsock *vsock, struct vsock_stream *stream)
     if (stream->fd < 0 || stream->out_bytes == 0)
         return;
     while (stream->writable && stream->out_bytes > 0 && !error) {
-        const struct pieces kept = {
-            iov, describe_buffer(vsock, stream, stream->out_start,
-                                 stream->out_bytes, iov)};
+        unsigned count = describe_buffer(vsock, stream, stream->out_start,
+                                         stream->out_bytes, iov);
+        const struct pieces kept = {iov, count};
         uint32_t done =
             write_once(vsock, stream, &kept, stream->out_bytes, false, &error);
 

@@ -19,6 +19,7 @@ struct machine_under_test machine;
 uint64_t (*mf_before_sleep)(uint64_t deadline_ns);
 
 static struct kvm_run run_page;
+static struct tick no_tick; /* nothing computes: it is never armed */
 
 /* ---- Hypercalls --------------------------------------------------------- */
 
@@ -110,6 +111,7 @@ void machine_start(const struct machine_options *options)
         .poll_ns = options->poll_ns,
     };
     vm->vcpu.run = &run_page;
+    vm->tick = &no_tick;
     vm->deadline_ns = UINT64_MAX;
     map_ram(&vm->mem);
     clock_init(&vm->clock, TSC_KHZ);
