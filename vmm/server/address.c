@@ -32,6 +32,14 @@ static void take_everything(in_port_t port, struct server_address *address)
     address->bytes = sizeof(*in6);
 }
 
+static const char *explain(int error, int flags)
+{
+    if (flags & AI_NUMERICHOST)
+        return "that is no address of IPv6";
+    return error == EAI_AGAIN ? "no server of names answers"
+                              : gai_strerror(error);
+}
+
 static const char *look_up(const char *host, const char *port, int flags,
                            struct server_address *address)
 {
@@ -44,8 +52,7 @@ static const char *look_up(const char *host, const char *port, int flags,
     int error = getaddrinfo(host, port, &hints, &found);
 
     if (error)
-        return flags & AI_NUMERICHOST ? "that is no address of IPv6"
-                                      : gai_strerror(error);
+        return explain(error, flags);
     memcpy(&address->address, found->ai_addr, found->ai_addrlen);
     address->bytes = found->ai_addrlen;
     freeaddrinfo(found);
