@@ -60,7 +60,7 @@ static bool map_page(int fd, struct worker_page **page)
     return true;
 }
 
-/* The page of a worker that accepts is used all of it: it is there from the
+/* All of the page of a worker that accepts is used: it is there from the
  * beginning, where the kernel can do that. */
 static void fill_page(struct worker_page *page)
 {
@@ -146,7 +146,7 @@ static int begin(struct worker *worker, const struct generation *generation)
 
 /* ---- Jobs --------------------------------------------------------------- */
 
-/* Not sendmsg(): the sandbox has no such call. */
+/* Not sendmsg(): only workers that accept may call that. */
 static void report(const struct worker *worker,
                    const struct worker_report *report)
 {
@@ -165,6 +165,7 @@ static bool is_handed_something(const struct worker *worker)
 /*
  * A sleep and its end cost more than a connection: looks for a while, letting
  * others have the processor, for as long as that has been worth it lately.
+ * Returns whether there is one: its own connection, or, with -1, a packet.
  */
 static bool look_for_job(struct worker *worker, int *connection)
 {
