@@ -28,8 +28,9 @@
 #define LARGE_PAGES  4096u /* 16 MiB */
 #define LARGE_RESETS 64u
 
-/* Not in every <sys/mman.h>: MADV_POPULATE_WRITE, Linux 5.14 and later. */
-#define MADV_POPULATE 23
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* since Linux 5.14 */
+#endif
 
 struct worker {
     const struct server_options *server;
@@ -64,7 +65,7 @@ static bool map_page(int fd, struct worker_page **page)
  * beginning, where the kernel can do that. */
 static void fill_page(struct worker_page *page)
 {
-    (void)madvise(page, sizeof(*page), MADV_POPULATE);
+    (void)madvise(page, sizeof(*page), MADV_POPULATE_WRITE);
 }
 
 static int make_vm(struct worker *worker, const struct generation *generation)
